@@ -1,0 +1,22 @@
+//! `callback_op`: entry points that are not traps. All are entered in ring 1, on the flat segments.
+use crate::numbered::numbered;
+
+numbered! {
+    /// The command in rdi. Numbers are Xen's.
+    pub enum CallbackOp: u64 {
+        /// `(type, address)`: canonical and outside the slot.
+        Register = 0, "register";
+        /// `(type)`.
+        Unregister = 1, "unregister";
+    }
+}
+
+numbered! {
+    /// Which entry point. Numbers are Xen's.
+    pub enum CallbackType: u64 {
+        /// Where the `syscall` instruction enters the guest kernel: on the stack of `stack_switch`, with the user's
+        /// rip in rcx, flags in r11, stack pointer in [`crate::layout::GuestWords::user_rsp`]. Nothing proves that it
+        /// came from ring 3. With none registered, `syscall` is a #UD.
+        Syscall = 2, "syscall";
+    }
+}

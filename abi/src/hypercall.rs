@@ -1,0 +1,47 @@
+//! Hypercall numbers, and how a call is made.
+//!
+//! `int 0x82` in ring 1: number in rax, arguments in rdi, rsi, rdx, r10, r8; the result in rax, a second word
+//! in rdx (0 where the call's description names none). rcx, rsi, rdi, r8 to r11 come back as 0; rbx, rbp, rsp,
+//! r12 to r15, the flags and all vector registers are kept. From ring 3 the instruction is a #GP.
+use crate::numbered::numbered;
+
+/// The vector of a hypercall.
+pub const HYPERCALL_VECTOR: u8 = 0x82;
+
+numbered! {
+    /// What a guest can ask for.
+    pub enum Hypercall: u64 {
+        /// `(table: *const TrapInfo, count)`, see [`crate::trap`].
+        SetTrapTable = 0, "set_trap_table";
+        /// `(requests: *const MmuUpdate, count)`; rdx: how many were done.
+        MmuUpdate = 1, "mmu_update";
+        /// `(rsp)`: the stack on which traps from ring 3 arrive.
+        StackSwitch = 3, "stack_switch";
+        /// `(selector, descriptor)`.
+        UpdateDescriptor = 10, "update_descriptor";
+        /// `(va, entry, flags)`: write one L1 entry of the current address space.
+        UpdateVaMapping = 14, "update_va_mapping";
+        /// `(command, buffer)`, see [`crate::version`].
+        XenVersion = 17, "xen_version";
+        /// `(command, count, buffer)`, see [`crate::console`].
+        ConsoleIo = 18, "console_io";
+        /// `(which, base)`: see [`SegmentBase`].
+        SetSegmentBase = 25, "set_segment_base";
+        /// `(operations: *const MmuextOp, count)`; rdx: how many were done.
+        MmuextOp = 26, "mmuext_op";
+        /// `(command, ...)`, see [`crate::sched`].
+        SchedOp = 29, "sched_op";
+        /// `(command, type, address)`, see [`crate::callback`].
+        CallbackOp = 30, "callback_op";
+    }
+}
+
+numbered! {
+    /// Which base `set_segment_base` sets. Canonical addresses outside the hypervisor's slot only.
+    pub enum SegmentBase: u64 {
+        /// FS.
+        Fs = 0, "fs";
+        /// GS. There is no `swapgs` in ring 1, so there is one GS base and no kernel GS base.
+        Gs = 1, "gs";
+    }
+}

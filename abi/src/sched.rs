@@ -1,0 +1,32 @@
+//! `sched_op`: giving up the CPU, waiting, ending.
+use crate::numbered::numbered;
+
+numbered! {
+    /// The command in rdi. Numbers are Xen's.
+    pub enum SchedOp: u64 {
+        /// `()`: let others run.
+        Yield = 0, "yield";
+        /// `(timeout_ns, wake_mask)`: sleep until a wake condition holds or, where `timeout_ns` is not 0, that much
+        /// time has passed. Returns at once when a condition holds already. rdx: the conditions that hold.
+        Block = 1, "block";
+        /// `(reason, code)`: end this domain. Does not return.
+        Shutdown = 2, "shutdown";
+    }
+}
+
+/// Wake condition: console input waits to be read. A mask of 0 means this one.
+pub const WAKE_INPUT: u64 = 1;
+/// Wake condition: the console's output ring has room.
+pub const WAKE_OUTPUT: u64 = 2;
+
+numbered! {
+    /// Why a domain ends itself. Numbers are Xen's.
+    pub enum ShutdownReason: u64 {
+        /// Done.
+        Poweroff = 0, "poweroff";
+        /// Start again, at once.
+        Reboot = 1, "reboot";
+        /// The guest kernel has panicked: recorded like a kill, reason `guest-panic`.
+        Crash = 3, "crash";
+    }
+}

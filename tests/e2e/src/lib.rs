@@ -1,0 +1,1 @@
+//! Shared by the suites: boots an image, waits, judges.

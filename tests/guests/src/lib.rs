@@ -1,0 +1,2 @@
+//! The runtime of the test guests.
+#![no_std]

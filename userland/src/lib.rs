@@ -1,0 +1,2 @@
+//! The runtime of ring-3 programs.
+#![no_std]

@@ -1,0 +1,9 @@
+//! The decisions of xen-lite: everything that can be decided without touching the machine.
+//!
+//! This library has no `unsafe`, runs on any host and is tested there; `hw/` is the machine, and calls it.
+//! Imports point down this list.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod addr;
+pub mod platform;
