@@ -17,7 +17,8 @@ numbered! {
         MmuUpdate = 1, "mmu_update";
         /// `(rsp)`: the stack on which traps from ring 3 arrive.
         StackSwitch = 3, "stack_switch";
-        /// `(selector, descriptor)`.
+        /// `(selector, descriptor)`: the selector with RPL and table bit 0, of a guest entry (16 to 31). Data, or code
+        /// that is 64-bit and not conforming, of DPL 1 or 3, present or not; 0 clears the entry.
         UpdateDescriptor = 10, "update_descriptor";
         /// `(va, entry, flags)`: write one L1 entry of the current address space.
         UpdateVaMapping = 14, "update_va_mapping";

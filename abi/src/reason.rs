@@ -34,6 +34,8 @@ numbered! {
         KernelImageInvalid = 14, "kernel-image-invalid";
         /// A person ended it.
         Destroyed = 15, "destroyed";
+        /// The CPU raised a double fault while the guest ran, and its stack does not explain it.
+        DoubleFault = 16, "double-fault";
     }
 }
 
@@ -67,6 +69,7 @@ impl Reason {
                 "a kernel is an ELF64 executable for x86-64 that lies outside the slot"
             }
             Self::Destroyed => "none: it was ended from the console",
+            Self::DoubleFault => "a trap that the CPU delivers by itself can be delivered",
         }
     }
 
@@ -82,7 +85,10 @@ impl Reason {
                 "xen-lite does no paging for guests: only the guest knows where the page went, and the code that \
                  could bring it back is what cannot run"
             }
-            Self::NoHandler | Self::HandlerSegmentNotPresent | Self::HandlerSegmentInvalid => {
+            Self::NoHandler
+            | Self::HandlerSegmentNotPresent
+            | Self::HandlerSegmentInvalid
+            | Self::DoubleFault => {
                 "there is no other place to deliver the trap to: the fault happened inside the delivery itself"
             }
             Self::KernelStackForbidden | Self::KernelStackNonCanonical => {

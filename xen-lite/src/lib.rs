@@ -6,4 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod descriptor;
 pub mod platform;
+pub mod trap;
