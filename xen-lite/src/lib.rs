@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod boot_image;
 pub mod descriptor;
+pub mod elf;
 pub mod platform;
 pub mod trap;
