@@ -9,5 +9,10 @@ pub mod addr;
 pub mod boot_image;
 pub mod descriptor;
 pub mod elf;
+pub mod guest_mem;
+pub mod paging;
 pub mod platform;
 pub mod trap;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,210 @@
+//! Copying to and from a guest's address space, with the rights of its kernel.
+//!
+//! 1. The whole range lies outside the hypervisor's slot and is canonical; it does not wrap. (Its last byte may
+//!    be the last of the address space.)
+//! 2. Every page of it is looked at before the first byte is copied: a copy that is refused has changed
+//!    nothing, neither memory nor an accessed bit.
+//! 3. Each page is translated through the domain's current root, and its frame must be the domain's own. To be
+//!    written, it must be mapped so at every level and be of type `Writable`: never a page table.
+//! 4. Accessed and dirty bits are set as the CPU would, or the guest's pager would take the page for clean.
+//! 5. Memory that the guest can change is read once. What was copied is what is checked.
+//!
+//! Why the second look cannot fail: a copy writes to frames of type `Writable`, which are no page tables, and
+//! accessed and dirty bits decide nothing.
+use super::walk::{Access, Refusal, Walk, walk};
+use crate::addr::{Level, Mfn};
+use crate::paging::{DomainMemory, FrameTable, Owner, PageType};
+use crate::platform::PhysMem;
+use abi::errno::Errno;
+use abi::layout::{PAGE_SIZE, SLOT_BASE, SLOT_END, in_hypervisor_slot, is_canonical};
+use abi::mmu::PteFlags;
+
+/// Why a copy was refused. Nothing was copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CopyFault {
+    /// The range goes past the end of the address space.
+    Wraps,
+    /// The range is not canonical throughout.
+    NonCanonical,
+    /// The range touches the hypervisor's slot.
+    HypervisorSlot,
+    /// The guest itself could not access this page of the range so.
+    Refused(u64, Refusal),
+    /// This page of the range is mapped to a frame that is not the domain's, or not to be written.
+    WrongFrame(u64),
+    /// The domain has no page-table root.
+    NoRoot,
+}
+
+impl CopyFault {
+    /// What the guest is told.
+    #[must_use]
+    pub const fn errno(self) -> Errno {
+        Errno::Fault
+    }
+}
+
+/// Fills `into` from the domain's memory at `va`.
+pub fn copy_from_guest(
+    ft: &FrameTable<'_>,
+    mem: &mut impl PhysMem,
+    dom: &DomainMemory,
+    va: u64,
+    into: &mut [u8],
+) -> Result<(), CopyFault> {
+    let pages = Pages::from_guest(va, into.len())?;
+    pages.check(ft, mem, dom, Access::Read)?;
+    let mut rest = into;
+    for page in pages {
+        let Some((now, later)) = rest.split_at_mut_checked(page.len) else {
+            break;
+        };
+        let target = translate(ft, mem, dom, page.va, Access::Read)?;
+        target.mark(mem);
+        mem.read_bytes(target.mfn, page.offset, now);
+        rest = later;
+    }
+    Ok(())
+}
+
+/// Writes `from` into the domain's memory at `va`.
+pub fn copy_to_guest(
+    ft: &FrameTable<'_>,
+    mem: &mut impl PhysMem,
+    dom: &DomainMemory,
+    va: u64,
+    from: &[u8],
+) -> Result<(), CopyFault> {
+    let pages = Pages::from_guest(va, from.len())?;
+    pages.check(ft, mem, dom, Access::Write)?;
+    let mut rest = from;
+    for page in pages {
+        let Some((now, later)) = rest.split_at_checked(page.len) else {
+            break;
+        };
+        let target = translate(ft, mem, dom, page.va, Access::Write)?;
+        target.mark(mem);
+        mem.write_bytes(target.mfn, page.offset, now);
+        rest = later;
+    }
+    Ok(())
+}
+
+/// A page that may be accessed.
+struct Target {
+    mfn: Mfn,
+    walk: Walk,
+    access: Access,
+}
+
+impl Target {
+    /// Sets the bits that the CPU would set.
+    #[inline]
+    fn mark(&self, mem: &mut impl PhysMem) {
+        for step in self.walk.steps() {
+            let dirties = step.level == Level::L1 && self.access == Access::Write;
+            let bits = if dirties {
+                PteFlags::ACCESSED | PteFlags::DIRTY
+            } else {
+                PteFlags::ACCESSED
+            }
+            .bits();
+            if step.entry & bits != bits {
+                mem.set_bits(step.table, step.index, bits);
+            }
+        }
+    }
+}
+
+#[inline]
+fn translate(
+    ft: &FrameTable<'_>,
+    mem: &impl PhysMem,
+    dom: &DomainMemory,
+    va: u64,
+    access: Access,
+) -> Result<Target, CopyFault> {
+    let root = dom.root().ok_or(CopyFault::NoRoot)?;
+    let walk = walk(ft, mem, root, va);
+    let mfn = walk
+        .check(access)
+        .map_err(|refusal| CopyFault::Refused(va, refusal))?;
+    let owned = ft.owner(mfn) == Owner::Domain(dom.id());
+    if !owned || (access == Access::Write && ft.page_type(mfn) != PageType::Writable) {
+        return Err(CopyFault::WrongFrame(va));
+    }
+    Ok(Target { mfn, walk, access })
+}
+
+/// The part of a range that lies in one page.
+struct Page {
+    va: u64,
+    offset: usize,
+    len: usize,
+}
+
+/// A range of guest addresses that is canonical, does not wrap and stays clear of slot 256, page by page.
+#[derive(Clone, Copy)]
+struct Pages {
+    va: u64,
+    left: usize,
+}
+
+impl Pages {
+    #[inline]
+    fn from_guest(va: u64, len: usize) -> Result<Self, CopyFault> {
+        let Some(before_last) = (len as u64).checked_sub(1) else {
+            return Ok(Self { va, left: 0 });
+        };
+        let last = va.checked_add(before_last).ok_or(CopyFault::Wraps)?;
+        if in_hypervisor_slot(va) || in_hypervisor_slot(last) || (va < SLOT_BASE && last >= SLOT_END) {
+            return Err(CopyFault::HypervisorSlot);
+        }
+        if !is_canonical(va) || !is_canonical(last) {
+            return Err(CopyFault::NonCanonical);
+        }
+        Ok(Self { va, left: len })
+    }
+
+    /// Looks at every page of a range that has more than one: the copy itself looks at its first page before it
+    /// copies anything.
+    #[inline]
+    fn check(
+        self,
+        ft: &FrameTable<'_>,
+        mem: &impl PhysMem,
+        dom: &DomainMemory,
+        access: Access,
+    ) -> Result<(), CopyFault> {
+        let in_page = self.va & PAGE_SIZE.wrapping_sub(1);
+        if in_page.saturating_add(self.left as u64) > PAGE_SIZE {
+            for page in self {
+                translate(ft, mem, dom, page.va, access)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Pages {
+    type Item = Page;
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "an offset in a page")]
+    fn next(&mut self) -> Option<Page> {
+        if self.left == 0 {
+            return None;
+        }
+        let offset = (self.va & PAGE_SIZE.wrapping_sub(1)) as usize;
+        let len = self.left.min((PAGE_SIZE as usize).saturating_sub(offset));
+        let page = Page {
+            va: self.va,
+            offset,
+            len,
+        };
+        // Past the last page this may wrap to 0, and is not used.
+        self.va = self.va.wrapping_add(len as u64);
+        self.left = self.left.saturating_sub(len);
+        Some(page)
+    }
+}

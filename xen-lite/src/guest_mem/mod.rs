@@ -1,0 +1,17 @@
+//! Guest memory by guest address: the one way in which the hypervisor touches it.
+//!
+//! The hypervisor never dereferences a guest pointer. [`walk`] reads the guest's page tables as the CPU would;
+//! [`copy_from_guest`] and [`copy_to_guest`] copy through the direct map what a walk allows.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+mod copy;
+mod walk;
+
+pub use copy::{CopyFault, copy_from_guest, copy_to_guest};
+pub use walk::{Access, Outcome, Refusal, Rights, Smep, Step, Walk, walk};

@@ -1,0 +1,80 @@
+//! Changing one entry of a live page table: the hypercalls `mmu_update` and `update_va_mapping`.
+//!
+//! The order is what makes it safe: what the new entry needs is taken first, then the entry is written, then
+//! what the old one used is let go. A refusal comes before anything has changed.
+use super::Flush;
+use super::domain::DomainMemory;
+use super::error::PagingError;
+use super::frame_table::{FrameTable, PageType, State};
+use super::pte::Pte;
+use crate::addr::{Level, Mfn};
+use crate::platform::PhysMem;
+use abi::layout::{ENTRIES, HYPERVISOR_SLOT, in_hypervisor_slot, is_canonical};
+
+/// Writes `new` into entry `index` of `table`, which may be a live table of any level.
+///
+/// Work: constant, but for the tables that the old entry kept alive: they go on the domain's worklist.
+#[inline]
+pub fn update_entry(
+    ft: &mut FrameTable<'_>,
+    mem: &mut impl PhysMem,
+    dom: &mut DomainMemory,
+    table: Mfn,
+    index: usize,
+    new: u64,
+) -> Result<Flush, PagingError> {
+    let info = ft.owned(dom.id, table)?;
+    let level = info.kind.level().ok_or(PagingError::NotATable(info.kind))?;
+    if info.state == State::Leaving {
+        return Err(PagingError::Busy);
+    }
+    if index >= ENTRIES {
+        return Err(PagingError::NoSuchEntry);
+    }
+    if level == Level::L4 && index == HYPERVISOR_SLOT {
+        return Err(PagingError::SlotForbidden);
+    }
+    let new = Pte::from_guest(new, level)?;
+    let wanted = new.used(level);
+    let dropped = Pte::from_live_table(mem.read(table, index)).used(level);
+    if wanted == dropped {
+        // The same frame for the same use: flags only, or nothing to nothing.
+        mem.write(table, index, new.raw());
+        return Ok(Flush::NEEDED);
+    }
+    if let Some(wanted) = wanted {
+        ft.take(dom.id, wanted)?;
+    }
+    mem.write(table, index, new.raw());
+    if let Some(dropped) = dropped {
+        ft.put(dom, dropped);
+    }
+    Ok(Flush::NEEDED)
+}
+
+/// Writes `new` into the L1 entry that translates `va` in the domain's current address space.
+#[inline]
+pub fn update_va_mapping(
+    ft: &mut FrameTable<'_>,
+    mem: &mut impl PhysMem,
+    dom: &mut DomainMemory,
+    va: u64,
+    new: u64,
+) -> Result<Flush, PagingError> {
+    if !is_canonical(va) {
+        return Err(PagingError::NonCanonical);
+    }
+    if in_hypervisor_slot(va) {
+        return Err(PagingError::SlotForbidden);
+    }
+    let mut table = dom.root.ok_or(PagingError::NoRoot)?;
+    for level in [Level::L4, Level::L3, Level::L2] {
+        let entry = Pte::from_live_table(mem.read(table, level.index_of(va)));
+        if !entry.is_present() {
+            return Err(PagingError::NoTable(level));
+        }
+        table = entry.frame();
+    }
+    debug_assert_eq!(ft.page_type(table), PageType::L1);
+    update_entry(ft, mem, dom, table, Level::L1.index_of(va), new)
+}
