@@ -142,6 +142,18 @@ impl KernelPlan {
         Ok(plan)
     }
 
+    /// A plan of sorted segments, for the tests of what uses plans.
+    #[cfg(test)]
+    pub(crate) fn for_test(entry: u64, segments: &[Segment]) -> Self {
+        let mut plan = Self {
+            entry,
+            segments: [Segment::default(); MAX_SEGMENTS],
+            count: segments.len(),
+        };
+        plan.segments[..segments.len()].copy_from_slice(segments);
+        plan
+    }
+
     /// Keeps the segments sorted.
     fn insert(&mut self, segment: Segment) -> Result<(), SegmentProblem> {
         let place = self

@@ -8,6 +8,7 @@
 pub mod addr;
 pub mod boot_image;
 pub mod descriptor;
+pub mod domain;
 pub mod elf;
 pub mod guest_mem;
 pub mod paging;
