@@ -1,3 +1,23 @@
 //! The decisions of pv-kernel: everything that can be decided without touching the machine.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod addr;
+pub mod archive;
+pub mod cause;
+pub mod console;
+pub mod context;
+pub mod errno;
+pub mod exec;
+pub mod kernel;
+pub mod machine;
+pub mod mm;
+pub mod options;
+pub mod process;
+pub mod programs;
+pub mod resident;
+pub mod run;
+pub mod syscall;
+pub mod trap;

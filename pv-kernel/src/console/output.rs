@@ -1,0 +1,92 @@
+//! Printing: everything gets out, however little the console takes at once.
+use crate::machine::Terminal;
+use abi::sched::WAKE_OUTPUT;
+use core::fmt;
+
+/// What is known of the terminal's last line.
+#[derive(Debug, Default)]
+pub struct Output {
+    mid_line: bool,
+}
+
+impl Output {
+    /// Prints all of `bytes`, waiting for room.
+    pub fn write_all(&mut self, terminal: &mut impl Terminal, bytes: &[u8]) {
+        if let Some(last) = bytes.last() {
+            self.mid_line = *last != b'\n';
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let taken = terminal.write(rest);
+            if taken == 0 {
+                terminal.wait(WAKE_OUTPUT);
+            }
+            rest = rest.get(taken..).unwrap_or(&[]);
+        }
+    }
+
+    /// Ends the line, if one is begun.
+    pub fn start_line(&mut self, terminal: &mut impl Terminal) {
+        if self.mid_line {
+            self.write_all(terminal, b"\n");
+        }
+    }
+}
+
+/// Formats onto the terminal.
+#[derive(Debug)]
+pub struct Say<'a, T> {
+    output: &'a mut Output,
+    terminal: &'a mut T,
+}
+
+impl<'a, T> Say<'a, T> {
+    pub(super) fn new(output: &'a mut Output, terminal: &'a mut T) -> Self {
+        Self { output, terminal }
+    }
+}
+
+impl<T: Terminal> fmt::Write for Say<'_, T> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.output.write_all(self.terminal, text.as_bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A terminal that takes three bytes, then none until it is waited for.
+    #[derive(Default)]
+    struct Slow {
+        taken: Vec<u8>,
+        full: bool,
+    }
+
+    impl Terminal for Slow {
+        fn write(&mut self, bytes: &[u8]) -> usize {
+            let count = if self.full { 0 } else { bytes.len().min(3) };
+            self.full = true;
+            self.taken.extend(&bytes[..count]);
+            count
+        }
+        fn read(&mut self, _: &mut [u8]) -> usize {
+            0
+        }
+        fn wait(&mut self, conditions: u64) {
+            assert_eq!(conditions, WAKE_OUTPUT);
+            self.full = false;
+        }
+    }
+
+    #[test]
+    fn all_of_it_gets_out_through_a_console_that_takes_little() {
+        let mut slow = Slow::default();
+        let mut output = Output::default();
+        output.write_all(&mut slow, b"0123456789");
+        output.start_line(&mut slow);
+        output.start_line(&mut slow);
+        assert_eq!(slow.taken, b"0123456789\n");
+    }
+}

@@ -1,0 +1,71 @@
+//! What the kernel asks of the machine. The decisions of this crate run on a model of it on the host, and on the
+//! hypervisor in ring 1.
+use crate::addr::{Mfn, Pfn};
+use crate::context::Context;
+use abi::layout::PAGE_SIZE;
+use abi::mmu::{MmuUpdate, MmuextOp};
+
+/// The bytes of a frame.
+pub type Page = [u8; PAGE_SIZE as usize];
+
+/// Frames and page tables.
+///
+/// A well-formed request that the hypervisor refuses is a mistake of this kernel: the implementation panics.
+pub trait Memory {
+    /// The machine's number of one of the domain's frames.
+    fn mfn_of(&self, frame: Pfn) -> Mfn;
+
+    /// The domain's number of a machine frame.
+    fn pfn_of(&self, frame: Mfn) -> Pfn;
+
+    /// Entry `index` of the table in `table`.
+    fn entry(&self, table: Pfn, index: u16) -> u64;
+
+    /// The bytes of a frame that the frame table has handed out and that is no page table.
+    fn page(&mut self, frame: Pfn) -> &mut Page;
+
+    /// Writes page-table entries, in order.
+    fn mmu_update(&mut self, requests: &[MmuUpdate]);
+
+    /// Pins, unpins, switches, flushes, in order.
+    fn mmuext(&mut self, operations: &[MmuextOp]);
+}
+
+/// The domain's console, and waiting for it.
+pub trait Terminal {
+    /// Takes some of `bytes`; how many, perhaps 0.
+    fn write(&mut self, bytes: &[u8]) -> usize;
+
+    /// Fills some of `buffer` with what has been typed; how many, perhaps 0.
+    fn read(&mut self, buffer: &mut [u8]) -> usize;
+
+    /// Sleeps until one of the conditions `abi::sched::WAKE_*` holds.
+    fn wait(&mut self, conditions: u64);
+}
+
+/// What belongs to the CPU and changes with the running program.
+pub trait Cpu {
+    /// Runs a program from the registers in `context` until its next trap, which `context` then holds.
+    fn run_user(&mut self, context: &mut Context);
+
+    /// Gives the next program vector registers, segments and bases with nothing in them.
+    fn reset_user_state(&mut self);
+
+    /// Some bytes that are hard to guess.
+    fn random(&mut self) -> [u8; 16];
+
+    /// Lets other domains run.
+    fn yield_now(&mut self);
+
+    /// Sets the base of FS; the address is canonical and not the hypervisor's.
+    fn set_fs_base(&mut self, base: u64);
+
+    /// Sets the base of GS, likewise.
+    fn set_gs_base(&mut self, base: u64);
+
+    /// The base of FS.
+    fn fs_base(&self) -> u64;
+
+    /// The base of GS.
+    fn gs_base(&self) -> u64;
+}

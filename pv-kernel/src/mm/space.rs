@@ -1,0 +1,338 @@
+//! A program's page tables, changed by hypercall (direct paging).
+//!
+//! A frame becomes a table in this order: filled through the physmap, made read-only there, pinned at its level (its
+//! children are tables already), linked. It stops being one the other way round. Kernel entries of the root are
+//! copied from the boot root and never change after boot.
+//!
+//! Invariant: an L1 entry of a program that is not 0 names a frame that this space holds one use of, present or not
+//! (an area without any access keeps its pages in entries that are not present).
+use crate::addr::{FIRST_KERNEL_SLOT, PageRange, Pfn};
+use crate::machine::Memory;
+use crate::mm::area::Protection;
+use crate::mm::frames::{FrameTable, OutOfFrames};
+use crate::resident::walk::{self, ROOT_LEVEL, Slot};
+use abi::layout::{ENTRIES, HYPERVISOR_SLOT, PAGE_SHIFT};
+use abi::mmu::{MMU_NORMAL_PT_UPDATE, MmuUpdate, MmuextCommand, MmuextOp, PTE_FRAME, PteFlags};
+
+/// Requests that are gathered for one hypercall.
+const BATCH: usize = 64;
+/// Tables below the root.
+const LOWER_LEVELS: usize = ROOT_LEVEL as usize - 1;
+const TABLE_FLAGS: PteFlags = PteFlags::PRESENT
+    .union(PteFlags::WRITABLE)
+    .union(PteFlags::USER)
+    .union(PteFlags::ACCESSED);
+
+/// An address space.
+#[derive(Debug)]
+pub struct AddressSpace {
+    root: Pfn,
+    kernel_root: Pfn,
+}
+
+impl AddressSpace {
+    /// A space with nothing but the kernel in it.
+    ///
+    /// # Errors
+    /// [`OutOfFrames`].
+    pub fn new(
+        memory: &mut impl Memory,
+        frames: &mut FrameTable<'_>,
+        kernel_root: Pfn,
+    ) -> Result<Self, OutOfFrames> {
+        let root = frames.take()?;
+        memory.page(root).fill(0);
+        for index in FIRST_KERNEL_SLOT..ENTRIES as u16 {
+            if usize::from(index) != HYPERVISOR_SLOT {
+                let entry = memory.entry(kernel_root, index);
+                write_word(memory, root, index, entry);
+            }
+        }
+        let space = Self { root, kernel_root };
+        space.make_tables(memory, &[(root, ROOT_LEVEL)]);
+        Ok(space)
+    }
+
+    /// The frame of the root table.
+    #[must_use]
+    pub const fn root(&self) -> Pfn {
+        self.root
+    }
+
+    /// The L1 entry for `address`, 0 where there is none.
+    pub fn entry(&self, memory: &impl Memory, address: u64) -> u64 {
+        walk::leaf(memory, self.root, address).map_or(0, |slot| slot.entry)
+    }
+
+    /// Maps `frame`, whose use passes to this space, at the page of `address`, which has no entry yet.
+    ///
+    /// # Errors
+    /// [`OutOfFrames`]: a table would be needed; nothing has changed.
+    pub fn map(
+        &mut self,
+        memory: &mut impl Memory,
+        frames: &mut FrameTable<'_>,
+        address: u64,
+        frame: Pfn,
+        protection: Protection,
+    ) -> Result<(), OutOfFrames> {
+        let slot = walk::walk(memory, self.root, address);
+        let mut entry = entry_for(memory, frame, protection.entry_flags());
+        let missing = usize::from(slot.level - 1);
+        if missing > 0 {
+            let tables = take_several(frames, missing)?;
+            let mut made = [(Pfn(0), 0); LOWER_LEVELS];
+            let chain = tables.into_iter().flatten().zip(1..).zip(made.iter_mut());
+            for ((table, level), made) in chain {
+                memory.page(table).fill(0);
+                write_word(memory, table, walk::index(address, level), entry);
+                entry = entry_for(memory, table, TABLE_FLAGS);
+                *made = (table, level);
+            }
+            self.make_tables(memory, made.get(..missing).unwrap_or(&[]));
+        }
+        memory.mmu_update(&[update(walk::location(memory, slot.table, slot.index), entry)]);
+        Ok(())
+    }
+
+    /// Takes every page out of `range` and gives its frame back.
+    pub fn unmap(&mut self, memory: &mut impl Memory, frames: &mut FrameTable<'_>, range: PageRange) {
+        self.rewrite(
+            memory,
+            range,
+            |_| 0,
+            |memory, old| release(frames, walk::frame_of(memory, old)),
+        );
+    }
+
+    /// Changes what is allowed on the pages of `range` that are there.
+    pub fn protect(&mut self, memory: &mut impl Memory, range: PageRange, protection: Protection) {
+        let flags = protection.entry_flags().bits();
+        self.rewrite(memory, range, |old| (old & PTE_FRAME) | flags, |_, _| ());
+    }
+
+    /// Gives back every page and every table. The CPU is on another root.
+    pub fn destroy(self, memory: &mut impl Memory, frames: &mut FrameTable<'_>) {
+        let mut unpins =
+            Batch::new(|memory: &mut _, operations: &[MmuextOp]| Memory::mmuext(memory, operations));
+        each_table(memory, self.root, ROOT_LEVEL, &mut |memory, table, _| {
+            let operation = mmuext(MmuextCommand::Unpin, memory.mfn_of(table).0);
+            unpins.push(memory, operation);
+        });
+        unpins.flush(memory);
+
+        let mut unlocks =
+            Batch::new(|memory: &mut _, updates: &[MmuUpdate]| Memory::mmu_update(memory, updates));
+        each_table(memory, self.root, ROOT_LEVEL, &mut |memory, table, level| {
+            if level == 1 {
+                for index in 0..ENTRIES as u16 {
+                    let entry = memory.entry(table, index);
+                    if entry != 0 {
+                        release(frames, walk::frame_of(memory, entry));
+                    }
+                }
+            }
+            let unlock = physmap_update(memory, self.kernel_root, table, PhysmapAccess::ReadWrite);
+            unlocks.push(memory, unlock);
+            release(frames, table);
+        });
+        unlocks.flush(memory);
+    }
+
+    fn rewrite<M: Memory>(
+        &mut self,
+        memory: &mut M,
+        range: PageRange,
+        new_entry: impl Fn(u64) -> u64,
+        mut after: impl FnMut(&M, u64),
+    ) {
+        let mut rest = Some(range);
+        while let Some(range) = rest {
+            let mut updates = [MmuUpdate::default(); BATCH];
+            let mut old = [0; BATCH];
+            let mut count = 0;
+            rest = Some(range);
+            for (update, old) in updates.iter_mut().zip(old.iter_mut()) {
+                let found = rest.and_then(|rest| walk::first_leaf(memory, self.root, rest));
+                let Some((
+                    address,
+                    Slot {
+                        table, index, entry, ..
+                    },
+                )) = found
+                else {
+                    rest = None;
+                    break;
+                };
+                *update = self::update(walk::location(memory, table, index), new_entry(entry));
+                *old = entry;
+                count += 1;
+                rest = PageRange::new(address + (1 << PAGE_SHIFT), range.end());
+            }
+            let (updates, old) = (
+                updates.get(..count).unwrap_or(&[]),
+                old.get(..count).unwrap_or(&[]),
+            );
+            if !updates.is_empty() {
+                memory.mmu_update(updates);
+                memory.mmuext(&[mmuext(MmuextCommand::TlbFlushLocal, 0)]);
+            }
+            old.iter().for_each(|old| after(memory, *old));
+        }
+    }
+
+    /// Turns filled frames into page tables, children first.
+    fn make_tables(&self, memory: &mut impl Memory, tables: &[(Pfn, u8)]) {
+        let mut locks = [MmuUpdate::default(); LOWER_LEVELS];
+        let mut pins = [MmuextOp::default(); LOWER_LEVELS];
+        let slots = locks.iter_mut().zip(pins.iter_mut());
+        for ((table, level), (lock, pin)) in tables.iter().zip(slots) {
+            *lock = physmap_update(memory, self.kernel_root, *table, PhysmapAccess::ReadOnly);
+            let command = match level {
+                1 => MmuextCommand::PinL1,
+                2 => MmuextCommand::PinL2,
+                3 => MmuextCommand::PinL3,
+                _ => MmuextCommand::PinL4,
+            };
+            *pin = mmuext(command, memory.mfn_of(*table).0);
+        }
+        memory.mmu_update(locks.get(..tables.len()).unwrap_or(&[]));
+        memory.mmuext(pins.get(..tables.len()).unwrap_or(&[]));
+    }
+}
+
+/// How a frame is mapped in the physmap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PhysmapAccess {
+    /// As every page table is.
+    ReadOnly,
+    /// As all else.
+    ReadWrite,
+}
+
+/// The request that changes how `frame` is mapped in the physmap.
+pub fn physmap_update(memory: &impl Memory, root: Pfn, frame: Pfn, access: PhysmapAccess) -> MmuUpdate {
+    let slot = walk::walk(memory, root, abi::layout::PHYSMAP + (frame.0 << PAGE_SHIFT));
+    let writable = PteFlags::WRITABLE.bits();
+    let entry = match access {
+        PhysmapAccess::ReadOnly => slot.entry & !writable,
+        PhysmapAccess::ReadWrite => slot.entry | writable,
+    };
+    update(walk::location(memory, slot.table, slot.index), entry)
+}
+
+/// The request that writes `entry` at machine address `location`.
+#[must_use]
+pub const fn update(location: u64, entry: u64) -> MmuUpdate {
+    MmuUpdate {
+        pointer: location | MMU_NORMAL_PT_UPDATE,
+        value: entry,
+    }
+}
+
+/// An operation on a machine frame.
+#[must_use]
+pub const fn mmuext(command: MmuextCommand, argument: u64) -> MmuextOp {
+    MmuextOp {
+        command: command.raw(),
+        pad: 0,
+        arg1: argument,
+        arg2: 0,
+    }
+}
+
+/// The entry that names `frame`.
+pub fn entry_for(memory: &impl Memory, frame: Pfn, flags: PteFlags) -> u64 {
+    (memory.mfn_of(frame).0 << PAGE_SHIFT) | flags.bits()
+}
+
+fn write_word(memory: &mut impl Memory, frame: Pfn, index: u16, word: u64) {
+    let at = usize::from(index) * 8;
+    if let Some(bytes) = memory.page(frame).get_mut(at..at + 8) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+}
+
+fn take_several(
+    frames: &mut FrameTable<'_>,
+    count: usize,
+) -> Result<[Option<Pfn>; LOWER_LEVELS], OutOfFrames> {
+    let mut taken = [None; LOWER_LEVELS];
+    for index in 0..count.min(LOWER_LEVELS) {
+        match frames.take() {
+            Ok(frame) => taken[index] = Some(frame),
+            Err(error) => {
+                taken
+                    .into_iter()
+                    .flatten()
+                    .for_each(|frame| release(frames, frame));
+                return Err(error);
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Ends one use of a frame that is known to be in use.
+pub fn release(frames: &mut FrameTable<'_>, frame: Pfn) {
+    let released = frames.release(frame);
+    assert!(released.is_ok(), "frame {frame:?} was given back twice");
+}
+
+fn each_table<M: Memory>(memory: &mut M, table: Pfn, level: u8, visit: &mut dyn FnMut(&mut M, Pfn, u8)) {
+    visit(memory, table, level);
+    if level == 1 {
+        return;
+    }
+    let entries = if level == ROOT_LEVEL {
+        FIRST_KERNEL_SLOT
+    } else {
+        ENTRIES as u16
+    };
+    for index in 0..entries {
+        let entry = memory.entry(table, index);
+        if walk::is_present(entry) {
+            let child = walk::frame_of(memory, entry);
+            each_table(memory, child, level - 1, visit);
+        }
+    }
+}
+
+struct Batch<T, F> {
+    items: [T; BATCH],
+    count: usize,
+    send: F,
+}
+
+impl<T: Copy + Default, F> Batch<T, F> {
+    fn new(send: F) -> Self {
+        Self {
+            items: [T::default(); BATCH],
+            count: 0,
+            send,
+        }
+    }
+
+    fn push<M>(&mut self, memory: &mut M, item: T)
+    where
+        F: FnMut(&mut M, &[T]),
+    {
+        if self.count == BATCH {
+            self.flush(memory);
+        }
+        if let Some(slot) = self.items.get_mut(self.count) {
+            *slot = item;
+            self.count += 1;
+        }
+    }
+
+    fn flush<M>(&mut self, memory: &mut M)
+    where
+        F: FnMut(&mut M, &[T]),
+    {
+        if self.count > 0 {
+            (self.send)(memory, self.items.get(..self.count).unwrap_or(&[]));
+            self.count = 0;
+        }
+    }
+}

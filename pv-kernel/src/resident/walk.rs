@@ -1,0 +1,110 @@
+//! Reading page tables (SDM vol. 3A, 4.5). Entries hold machine frames; the machine-to-pfn table leads back.
+use crate::addr::{Mfn, PageRange, Pfn};
+use crate::machine::Memory;
+use abi::layout::{PAGE_SHIFT, PAGE_SIZE};
+use abi::mmu::{PTE_FRAME, PteFlags};
+use x86_64::VirtAddr;
+use x86_64::structures::paging::page_table::PageTableLevel;
+
+/// The root table's level; 1 is that of the tables whose entries map pages.
+pub const ROOT_LEVEL: u8 = 4;
+
+/// Which entry of a table of `level` the walk of `address` uses.
+#[must_use]
+pub fn index(address: u64, level: u8) -> u16 {
+    let level = match level {
+        1 => PageTableLevel::One,
+        2 => PageTableLevel::Two,
+        3 => PageTableLevel::Three,
+        _ => PageTableLevel::Four,
+    };
+    VirtAddr::new_truncate(address).page_table_index(level).into()
+}
+
+/// How many bytes of addresses one entry of a table of `level` stands for.
+#[must_use]
+pub const fn span(level: u8) -> u64 {
+    PAGE_SIZE << (9 * (level - 1))
+}
+
+/// The frame that an entry names.
+pub fn frame_of(memory: &impl Memory, entry: u64) -> Pfn {
+    memory.pfn_of(Mfn((entry & PTE_FRAME) >> PAGE_SHIFT))
+}
+
+/// Whether the CPU would use the entry.
+#[must_use]
+pub const fn is_present(entry: u64) -> bool {
+    entry & PteFlags::PRESENT.bits() != 0
+}
+
+/// Machine address of an entry: how hypercalls name it.
+pub fn location(memory: &impl Memory, table: Pfn, index: u16) -> u64 {
+    (memory.mfn_of(table).0 << PAGE_SHIFT) | (u64::from(index) * 8)
+}
+
+/// Where the walk of an address ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slot {
+    /// The last table of the walk.
+    pub table: Pfn,
+    /// Its level: 1 when all tables are there.
+    pub level: u8,
+    /// The entry in it.
+    pub index: u16,
+    /// What the entry holds; not present when `level` is above 1.
+    pub entry: u64,
+}
+
+/// Walks from `root` as far as there are tables.
+pub fn walk(memory: &impl Memory, root: Pfn, address: u64) -> Slot {
+    let mut table = root;
+    let mut level = ROOT_LEVEL;
+    loop {
+        let index = index(address, level);
+        let entry = memory.entry(table, index);
+        if level == 1 || !is_present(entry) {
+            return Slot {
+                table,
+                level,
+                index,
+                entry,
+            };
+        }
+        table = frame_of(memory, entry);
+        level -= 1;
+    }
+}
+
+/// The L1 entry for `address`, if the tables for it are there.
+pub fn leaf(memory: &impl Memory, root: Pfn, address: u64) -> Option<Slot> {
+    let slot = walk(memory, root, address);
+    (slot.level == 1).then_some(slot)
+}
+
+/// The first page of `range` that has an L1 entry other than 0.
+pub fn first_leaf(memory: &impl Memory, root: Pfn, range: PageRange) -> Option<(u64, Slot)> {
+    let mut address = range.start();
+    while address < range.end() {
+        let slot = walk(memory, root, address);
+        if slot.level == 1 && slot.entry != 0 {
+            return Some((address, slot));
+        }
+        address = (address | (span(slot.level) - 1)) + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_are_nine_bits_each() {
+        let address = (1u64 << 39) | (2 << 30) | (3 << 21) | (4 << 12) | 5;
+        assert_eq!([4, 3, 2, 1].map(|level| index(address, level)), [1, 2, 3, 4]);
+        assert_eq!(index(0xffff_ffff_8000_0000, 4), 511);
+        assert_eq!(span(1), 4096);
+        assert_eq!(span(4), 1 << 39);
+    }
+}
