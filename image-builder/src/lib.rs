@@ -1,1 +1,29 @@
-//! Builds, packs and boots.
+//! Builds the bare-metal binaries, packs a scene into a bootable disk image, boots it and judges what came of it.
+//!
+//! Reading order: [`manifest`] (what a scene is), [`toolchain`] and [`bare_metal`] (building), [`pack`], [`records`],
+//! [`archive`] and [`elf`] (what goes on the disk), [`grub`] and [`image`] (the disk), [`qemu`], [`bochs`] and
+//! [`emulator`] (running), [`console`], [`machine_line`] and [`verdict`] (what was said, and what it means), [`scene`]
+//! (all of it in one), [`cli`] and [`cmd`] (the commands). Below stand [`setup`] (other people's programs) and
+//! [`workspace`] (where things are).
+#![forbid(unsafe_code)]
+
+pub mod archive;
+pub mod bare_metal;
+pub mod bochs;
+pub mod cli;
+pub mod cmd;
+pub mod console;
+pub mod elf;
+pub mod emulator;
+pub mod grub;
+pub mod image;
+pub mod machine_line;
+pub mod manifest;
+pub mod pack;
+pub mod qemu;
+pub mod records;
+pub mod scene;
+pub mod setup;
+pub mod toolchain;
+pub mod verdict;
+pub mod workspace;

@@ -1,0 +1,113 @@
+//! A scene: which domains a machine boots with, and how each is expected to end.
+//!
+//! [`Manifest::parse`] turns TOML into these checked types or says in one line what is wrong and where
+//! ([`ManifestError`]). Nothing outside the text is looked at: files and package names are resolved later, by
+//! [`crate::pack`], which reports with the position that a [`Located`] value kept.
+mod expect;
+mod memory;
+mod parse;
+
+pub use expect::{Expect, Expectation, Incarnation};
+pub use parse::ManifestError;
+
+use abi::boot_image::RestartPolicy;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A place in a manifest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Position {
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// A value and where the manifest says it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub at: Position,
+}
+
+/// A whole scene.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Manifest {
+    /// In the order of the file; at least one.
+    pub domains: Vec<Domain>,
+    /// Which of them gets the user's keys.
+    pub console: usize,
+    /// The machine ends when all but the witnesses have ended.
+    pub until_others_ended: bool,
+    /// `audit()` runs after every domain's end.
+    pub audit_each_end: bool,
+}
+
+/// One domain of a scene.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Domain {
+    /// 1 to 31 characters of `[a-zA-Z0-9._-]`, unlike all others.
+    pub name: String,
+    /// What it runs.
+    pub kernel: Located<Kernel>,
+    /// At most 1023 bytes without control characters.
+    pub command_line: String,
+    /// More than 0.
+    pub memory_frames: u64,
+    /// 1 to 65535.
+    pub weight: u32,
+    /// What is copied into it.
+    pub module: Module,
+    /// When it is started again.
+    pub restart: Restart,
+    /// Only the machine line of a crash record is wanted.
+    pub brief_record: bool,
+    /// It is not waited for, and must be alive at the end.
+    pub witness: bool,
+    /// How it is expected to end.
+    pub expect: Expectation,
+}
+
+/// What a domain runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kernel {
+    /// A bare-metal binary of this workspace, by name.
+    Workspace(String),
+    /// An ELF64 file, relative to the manifest.
+    File(String),
+    /// A file of any content, relative to the manifest: the hypervisor's own checks are to see it.
+    Unchecked(String),
+}
+
+/// What is copied into a domain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Module {
+    /// Nothing.
+    None,
+    /// A file of any kind, relative to the manifest.
+    File(Located<String>),
+    /// An archive of programs of this workspace and other files.
+    Archive {
+        /// Command lines, to be run one after another; each has at least a program.
+        programs: Vec<Located<Vec<String>>>,
+        /// Files by their path in the archive; the value is relative to the manifest.
+        files: BTreeMap<String, Located<String>>,
+    },
+}
+
+/// When a domain is started again, and how often at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Restart {
+    /// After which ends.
+    pub policy: RestartPolicy,
+    /// Most restarts; 0 under [`RestartPolicy::Never`].
+    pub max: u32,
+}

@@ -1,0 +1,436 @@
+//! From TOML to the checked types; every refusal names its line and column.
+use super::memory::{frames_of_integer, frames_of_text};
+use super::{Domain, Expect, Expectation, Kernel, Located, Manifest, Module, Position, Restart};
+use abi::boot_image::{DomainRecord, MAX_DOMAINS, RestartPolicy};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::mem::offset_of;
+use std::ops::Range;
+use toml::{Spanned, Value};
+
+/// Memory of a domain whose manifest does not say.
+const DEFAULT_MEMORY: &str = "32M";
+/// Weight of a domain whose manifest does not say.
+const DEFAULT_WEIGHT: u32 = 256;
+/// Most restarts where neither `max` nor the length of `expect` says.
+const DEFAULT_MAX_RESTARTS: u32 = 3;
+/// Longest name: its field, less a NUL.
+const MAX_NAME: usize = offset_of!(DomainRecord, command_line) - offset_of!(DomainRecord, name) - 1;
+/// Longest command line: its field, less a NUL.
+const MAX_COMMAND_LINE: usize =
+    offset_of!(DomainRecord, memory_frames) - offset_of!(DomainRecord, command_line) - 1;
+
+/// What is wrong with a manifest, and where; one line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ManifestError {
+    /// The place, unless it is the manifest as a whole.
+    pub at: Option<Position>,
+    /// What, and what to do.
+    pub what: String,
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at {
+            Some(at) => write!(f, "{at}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawManifest {
+    console: Option<Spanned<String>>,
+    until: Option<Spanned<String>>,
+    audit: Option<Spanned<String>>,
+    #[serde(default)]
+    domain: Vec<Spanned<RawDomain>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDomain {
+    name: Spanned<String>,
+    kernel: Spanned<Value>,
+    cmdline: Option<Spanned<String>>,
+    memory: Option<Spanned<Value>>,
+    weight: Option<Spanned<i64>>,
+    programs: Option<Vec<Spanned<Vec<String>>>>,
+    files: Option<BTreeMap<Spanned<String>, Spanned<String>>>,
+    module: Option<Spanned<String>>,
+    restart: Option<Spanned<Value>>,
+    record: Option<Spanned<String>>,
+    witness: Option<Spanned<bool>>,
+    expect: Option<Spanned<Value>>,
+}
+
+/// Knows the text, so that byte ranges can be shown as lines and columns.
+struct Source<'a>(&'a str);
+
+impl Source<'_> {
+    fn position(&self, offset: usize) -> Position {
+        let before = self.0.get(..offset).unwrap_or(self.0);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Position {
+            line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+
+    fn error(&self, span: Range<usize>, what: impl Into<String>) -> ManifestError {
+        ManifestError {
+            at: Some(self.position(span.start)),
+            what: what.into(),
+        }
+    }
+
+    fn locate<T>(&self, value: Spanned<T>) -> Located<T> {
+        let at = self.position(value.span().start);
+        Located {
+            value: value.into_inner(),
+            at,
+        }
+    }
+
+    fn toml_error(&self, error: &toml::de::Error) -> ManifestError {
+        // The message may have several lines; what is expected stands in the later ones.
+        let what = error.message().trim().replace('\n', ", ");
+        ManifestError {
+            at: error.span().map(|span| self.position(span.start)),
+            what,
+        }
+    }
+}
+
+type Parsed<T> = Result<T, ManifestError>;
+
+impl Manifest {
+    /// Reads and checks a manifest.
+    pub fn parse(text: &str) -> Parsed<Self> {
+        let source = Source(text);
+        let raw: RawManifest = toml::from_str(text).map_err(|error| source.toml_error(&error))?;
+        let until_others_ended = flag(&source, raw.until, "until", "others-ended")?;
+        let audit_each_end = flag(&source, raw.audit, "audit", "each-end")?;
+
+        let mut domains: Vec<Domain> = Vec::new();
+        for raw in raw.domain {
+            if domains.len() == MAX_DOMAINS {
+                let what = format!("a machine has at most {MAX_DOMAINS} domains");
+                return Err(source.error(raw.span(), what));
+            }
+            let raw = raw.into_inner();
+            let name_span = raw.name.span();
+            if raw.witness.as_ref().is_some_and(|witness| *witness.get_ref()) && !until_others_ended {
+                let what = "a witness runs for ever: the machine needs `until = \"others-ended\"`";
+                return Err(source.error(name_span, what));
+            }
+            let domain = domain(&source, raw)?;
+            if domains.iter().any(|other| other.name == domain.name) {
+                return Err(source.error(name_span, format!("a second domain is called `{}`", domain.name)));
+            }
+            domains.push(domain);
+        }
+        if domains.is_empty() {
+            let what = "there is no [[domain]]: a machine needs at least one".to_owned();
+            return Err(ManifestError { at: None, what });
+        }
+        if domains.iter().all(|domain| domain.witness) {
+            let what = "every domain is a witness: nothing is waited for".to_owned();
+            return Err(ManifestError { at: None, what });
+        }
+        let console = console(&source, raw.console, &domains)?;
+        Ok(Self {
+            domains,
+            console,
+            until_others_ended,
+            audit_each_end,
+        })
+    }
+}
+
+/// A machine key that has one value, or is absent.
+fn flag(source: &Source<'_>, value: Option<Spanned<String>>, key: &str, only: &str) -> Parsed<bool> {
+    match value {
+        None => Ok(false),
+        Some(value) if value.get_ref() == only => Ok(true),
+        Some(value) => {
+            let what = format!("`{key}` can be \"{only}\", not \"{}\"", value.get_ref());
+            Err(source.error(value.span(), what))
+        }
+    }
+}
+
+fn console(source: &Source<'_>, name: Option<Spanned<String>>, domains: &[Domain]) -> Parsed<usize> {
+    let Some(name) = name else { return Ok(0) };
+    domains
+        .iter()
+        .position(|domain| domain.name == *name.get_ref())
+        .ok_or_else(|| {
+            source.error(
+                name.span(),
+                format!("the console goes to `{}`, which is no domain", name.get_ref()),
+            )
+        })
+}
+
+fn domain(source: &Source<'_>, raw: RawDomain) -> Parsed<Domain> {
+    let name = name(source, raw.name)?;
+    let memory_frames = match raw.memory {
+        None => frames_of_text(DEFAULT_MEMORY).map_err(|what| ManifestError { at: None, what })?,
+        Some(memory) => match memory.get_ref() {
+            Value::String(text) => frames_of_text(text),
+            Value::Integer(bytes) => frames_of_integer(*bytes),
+            _ => Err("`memory` is a number of bytes, or a string such as \"32M\"".to_owned()),
+        }
+        .map_err(|what| source.error(memory.span(), what))?,
+    };
+    let weight = match raw.weight {
+        None => DEFAULT_WEIGHT,
+        Some(weight) => match u32::try_from(*weight.get_ref()) {
+            Ok(number @ 1..=65535) => number,
+            _ => return Err(source.error(weight.span(), "`weight` is a number from 1 to 65535")),
+        },
+    };
+    let brief_record = match raw.record {
+        None => false,
+        Some(record) => match record.get_ref().as_str() {
+            "full" => false,
+            "line" => true,
+            other => {
+                let what = format!("`record` can be \"full\" or \"line\", not \"{other}\"");
+                return Err(source.error(record.span(), what));
+            }
+        },
+    };
+    let witness = raw.witness.is_some_and(|witness| *witness.get_ref());
+    let expected = raw.expect.map(|value| expectation(source, value)).transpose()?;
+    let restart = restart(source, raw.restart, expected.as_ref())?;
+    let expect = match expected {
+        Some(expect) if witness => {
+            return Err(source.error(
+                expect.span,
+                "a witness is expected to be alive: leave `expect` out",
+            ));
+        }
+        Some(expect) => {
+            fits(&expect.value, restart).map_err(|what| source.error(expect.span, what))?;
+            expect.value
+        }
+        None if witness => Expectation::Alive,
+        None => Expectation::Every(Expect::Shutdown(0)),
+    };
+    Ok(Domain {
+        name,
+        kernel: kernel(source, raw.kernel)?,
+        command_line: command_line(source, raw.cmdline)?,
+        memory_frames,
+        weight,
+        module: module(source, raw.programs, raw.files, raw.module)?,
+        restart,
+        brief_record,
+        witness,
+        expect,
+    })
+}
+
+fn name(source: &Source<'_>, name: Spanned<String>) -> Parsed<String> {
+    let text = name.get_ref();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if text.is_empty() || text.len() > MAX_NAME || !text.bytes().all(allowed) {
+        let what = format!("`{text}` is no name: 1 to {MAX_NAME} characters of a-z A-Z 0-9 . _ -");
+        return Err(source.error(name.span(), what));
+    }
+    Ok(name.into_inner())
+}
+
+fn command_line(source: &Source<'_>, text: Option<Spanned<String>>) -> Parsed<String> {
+    let Some(text) = text else {
+        return Ok(String::new());
+    };
+    if text.get_ref().len() > MAX_COMMAND_LINE {
+        let what = format!("the command line is longer than {MAX_COMMAND_LINE} bytes");
+        return Err(source.error(text.span(), what));
+    }
+    if text.get_ref().chars().any(char::is_control) {
+        return Err(source.error(text.span(), "the command line has a control character in it"));
+    }
+    Ok(text.into_inner())
+}
+
+fn kernel(source: &Source<'_>, value: Spanned<Value>) -> Parsed<Located<Kernel>> {
+    let at = source.position(value.span().start);
+    let value = match value.get_ref() {
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) if text.contains(['/', '.']) => Some(Kernel::File(text.clone())),
+        Value::String(text) => Some(Kernel::Workspace(text.clone())),
+        Value::Table(table) if table.len() == 1 => match table.get("unchecked") {
+            Some(Value::String(path)) => Some(Kernel::Unchecked(path.clone())),
+            _ => None,
+        },
+        _ => None,
+    };
+    let what = "`kernel` is the name of a guest kernel of the workspace, or a path (with a `/` or `.`)";
+    value.map(|value| Located { value, at }).ok_or(ManifestError {
+        at: Some(at),
+        what: what.to_owned(),
+    })
+}
+
+fn module(
+    source: &Source<'_>,
+    programs: Option<Vec<Spanned<Vec<String>>>>,
+    files: Option<BTreeMap<Spanned<String>, Spanned<String>>>,
+    module: Option<Spanned<String>>,
+) -> Parsed<Module> {
+    match (programs, files, module) {
+        (None, None, None) => Ok(Module::None),
+        (None, None, Some(path)) => Ok(Module::File(source.locate(path))),
+        (_, _, Some(path)) => {
+            let what = "`module` is the whole module: leave out `programs` and `files`, or it";
+            Err(source.error(path.span(), what))
+        }
+        (programs, files, None) => {
+            let programs = programs.unwrap_or_default().into_iter();
+            let files = files.unwrap_or_default().into_iter();
+            Ok(Module::Archive {
+                programs: programs
+                    .map(|line| program(source, line))
+                    .collect::<Parsed<_>>()?,
+                files: files
+                    .map(|(inside, path)| file(source, inside, path))
+                    .collect::<Parsed<_>>()?,
+            })
+        }
+    }
+}
+
+fn program(source: &Source<'_>, line: Spanned<Vec<String>>) -> Parsed<Located<Vec<String>>> {
+    match line.get_ref().first() {
+        Some(name) if !name.is_empty() && !name.contains('/') => {}
+        _ => return Err(source.error(line.span(), "a program is [\"NAME\", \"ARGUMENT\", ...]")),
+    }
+    if line
+        .get_ref()
+        .iter()
+        .any(|argument| argument.contains(['\0', '\n']))
+    {
+        return Err(source.error(line.span(), "an argument cannot hold a NUL or a newline"));
+    }
+    Ok(source.locate(line))
+}
+
+fn file(
+    source: &Source<'_>,
+    inside: Spanned<String>,
+    path: Spanned<String>,
+) -> Parsed<(String, Located<String>)> {
+    let parts_are_plain = inside
+        .get_ref()
+        .split('/')
+        .all(|part| !matches!(part, "" | "." | ".."));
+    if !parts_are_plain || inside.get_ref().contains('\0') {
+        let what = format!(
+            "`{}` is no path in an archive, such as etc/motd",
+            inside.get_ref()
+        );
+        return Err(source.error(inside.span(), what));
+    }
+    Ok((inside.into_inner(), source.locate(path)))
+}
+
+struct SpannedExpectation {
+    value: Expectation,
+    span: Range<usize>,
+}
+
+fn expectation(source: &Source<'_>, value: Spanned<Value>) -> Parsed<SpannedExpectation> {
+    let span = value.span();
+    let item = |value: &Value| match value {
+        Value::String(text) => Expect::parse(text),
+        _ => Err("`expect` is a string, or a list of strings, one for each start".to_owned()),
+    };
+    let expected = match value.get_ref() {
+        Value::Array(items) if items.is_empty() => Err("`expect` is an empty list".to_owned()),
+        Value::Array(items) => items
+            .iter()
+            .map(item)
+            .collect::<Result<_, _>>()
+            .map(Expectation::Each),
+        single => item(single).map(Expectation::Every),
+    };
+    match expected {
+        Ok(value) => Ok(SpannedExpectation { value, span }),
+        Err(what) => Err(source.error(span, what)),
+    }
+}
+
+fn restart(
+    source: &Source<'_>,
+    value: Option<Spanned<Value>>,
+    expected: Option<&SpannedExpectation>,
+) -> Parsed<Restart> {
+    let Some(value) = value else {
+        return Ok(Restart {
+            policy: RestartPolicy::Never,
+            max: 0,
+        });
+    };
+    let refuse = |what: &str| Err(source.error(value.span(), what));
+    let (policy, max) = match value.get_ref() {
+        Value::String(policy) => (Some(policy.as_str()), None),
+        Value::Table(table) if table.keys().all(|key| key == "policy" || key == "max") => {
+            let max = match table.get("max") {
+                None => None,
+                Some(Value::Integer(max)) if (0..=i64::from(u32::MAX)).contains(max) => {
+                    u32::try_from(*max).ok()
+                }
+                Some(_) => return refuse("`max` is how often a domain is restarted at most, from 0 up"),
+            };
+            (table.get("policy").and_then(Value::as_str), max)
+        }
+        _ => (None, None),
+    };
+    let Some(policy) = policy.and_then(RestartPolicy::from_name) else {
+        return refuse(
+            "`restart` is \"never\", \"on-crash\" or \"always\", or { policy = \"...\", max = NUMBER }",
+        );
+    };
+    let of_list = expected.and_then(|expected| match &expected.value {
+        Expectation::Each(list) => u32::try_from(list.len().saturating_sub(1)).ok(),
+        _ => None,
+    });
+    let max = match policy {
+        RestartPolicy::Never => 0,
+        _ => max.or(of_list).unwrap_or(DEFAULT_MAX_RESTARTS),
+    };
+    Ok(Restart { policy, max })
+}
+
+/// Whether a list of ends can come about under a restart policy.
+fn fits(expectation: &Expectation, restart: Restart) -> Result<(), String> {
+    let Expectation::Each(list) = expectation else {
+        return Ok(());
+    };
+    let starts = u64::from(restart.max) + 1;
+    if list.len() as u64 > starts {
+        return Err(format!(
+            "`expect` lists {} ends, but restart = \"{}\" allows {starts} start(s): shorten it, or raise `max`",
+            list.len(),
+            restart.policy.name(),
+        ));
+    }
+    let last = list.len().saturating_sub(1);
+    let early = list[..last]
+        .iter()
+        .find(|expect| matches!(expect, Expect::Shutdown(_)));
+    match (restart.policy, early) {
+        (RestartPolicy::OnCrash, Some(end)) => Err(format!(
+            "after `{end}` nothing follows under restart = \"on-crash\": it can only come last"
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,207 @@
+//! From a manifest to the files of a boot partition: builds what the scene names, reads the rest, checks it.
+use crate::archive::{Archive, PROGRAM_LIST, program_list};
+use crate::bare_metal::{self, Binaries, HYPERVISOR, Packages, USERLAND};
+use crate::elf;
+use crate::manifest::{Domain, Kernel, Located, Manifest, Module, Position};
+use crate::records::{self, ModuleIndexes};
+use abi::boot_image::NO_MODULE;
+use anyhow::{Context, Result, anyhow};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A manifest and where it came from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// How messages call it: the path that the user gave.
+    pub name: String,
+    /// What its paths are relative to.
+    pub directory: PathBuf,
+}
+
+impl Source {
+    fn error(&self, at: Position, what: impl std::fmt::Display) -> anyhow::Error {
+        anyhow!("{}:{at}: {what}", self.name)
+    }
+
+    fn read(&self, path: &str, at: Position) -> Result<Vec<u8>> {
+        let file = self.directory.join(path);
+        fs::read(&file).map_err(|error| self.error(at, format!("cannot read {}: {error}", file.display())))
+    }
+}
+
+/// What the boot partition holds, besides GRUB.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BootFiles {
+    /// The hypervisor's ELF.
+    pub hypervisor: Vec<u8>,
+    /// The boot modules in their order; the first one holds the records.
+    pub modules: Vec<BootModule>,
+}
+
+/// One boot module.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BootModule {
+    /// For people: the first use of it.
+    pub label: String,
+    /// Its content.
+    pub content: Vec<u8>,
+}
+
+/// Packs a scene.
+pub fn pack(manifest: &Manifest, source: &Source) -> Result<BootFiles> {
+    let known = Packages::find()?;
+    let packages = packages_of(manifest, source, &known)?;
+    let binaries = bare_metal::build(&known, &packages)?;
+    assemble(manifest, source, &known, &binaries)
+}
+
+/// The packages that a scene needs; refuses names that nothing has, before anything is built.
+fn packages_of<'a>(manifest: &Manifest, source: &Source, known: &'a Packages) -> Result<BTreeSet<&'a str>> {
+    let mut packages = BTreeSet::from([HYPERVISOR]);
+    for domain in &manifest.domains {
+        match &domain.kernel.value {
+            Kernel::Workspace(name) => {
+                packages.insert(package_of_kernel(name, domain.kernel.at, source, known)?);
+            }
+            // Read now, so that a bad file is told before a long build.
+            Kernel::File(_) | Kernel::Unchecked(_) => drop(kernel_file(&domain.kernel, source)?),
+        }
+        if let Module::Archive { programs, .. } = &domain.module {
+            let programs_there = known.programs();
+            for line in programs {
+                let name = line.value.first().map_or("", String::as_str);
+                if !programs_there.contains(&name) {
+                    let all = programs_there.join(", ");
+                    return Err(source.error(
+                        line.at,
+                        format!("there is no program `{name}` (there are: {all})"),
+                    ));
+                }
+                packages.insert(USERLAND);
+            }
+        }
+    }
+    Ok(packages)
+}
+
+fn package_of_kernel<'a>(name: &str, at: Position, source: &Source, known: &'a Packages) -> Result<&'a str> {
+    known.of_kernel(name).ok_or_else(|| {
+        let all = known.kernels().join(", ");
+        let what =
+            format!("there is no guest kernel `{name}` (there are: {all}; a path has a `/` or `.` in it)");
+        source.error(at, what)
+    })
+}
+
+fn kernel_file(kernel: &Located<Kernel>, source: &Source) -> Result<Option<(String, Vec<u8>)>> {
+    match &kernel.value {
+        Kernel::Workspace(_) => Ok(None),
+        Kernel::File(path) => {
+            let bytes = source.read(path, kernel.at)?;
+            elf::check_kernel(&bytes).map_err(|what| source.error(kernel.at, format!("{path} {what}")))?;
+            Ok(Some((path.clone(), elf::without_sections(&bytes))))
+        }
+        Kernel::Unchecked(path) => Ok(Some((path.clone(), source.read(path, kernel.at)?))),
+    }
+}
+
+/// Boot modules by content: what several domains use is packed once.
+#[derive(Default)]
+struct Modules {
+    list: Vec<BootModule>,
+    by_content: BTreeMap<Vec<u8>, u32>,
+}
+
+impl Modules {
+    /// The index of a module with this content; the records are number 0.
+    fn index_of(&mut self, label: &str, content: Vec<u8>) -> u32 {
+        let next = self.list.len() as u32 + 1;
+        *self.by_content.entry(content).or_insert_with_key(|content| {
+            self.list.push(BootModule {
+                label: label.to_owned(),
+                content: content.clone(),
+            });
+            next
+        })
+    }
+}
+
+fn assemble(
+    manifest: &Manifest,
+    source: &Source,
+    known: &Packages,
+    binaries: &Binaries,
+) -> Result<BootFiles> {
+    let mut modules = Modules::default();
+    let mut indexes = Vec::new();
+    for domain in &manifest.domains {
+        let (label, kernel) = match kernel_file(&domain.kernel, source)? {
+            Some(file) => file,
+            None => workspace_kernel(domain, source, known, binaries)?,
+        };
+        let kernel = modules.index_of(&label, kernel);
+        let guest = match guest_module(domain, source, binaries)? {
+            Some(content) => modules.index_of(&format!("{}-module", domain.name), content),
+            None => NO_MODULE,
+        };
+        indexes.push(ModuleIndexes { kernel, guest });
+    }
+    let records = BootModule {
+        label: "records".to_owned(),
+        content: records::to_bytes(manifest, &indexes),
+    };
+    let hypervisor = elf::without_sections(&binaries.get(HYPERVISOR, HYPERVISOR)?.bytes);
+    let modules = [records].into_iter().chain(modules.list).collect();
+    Ok(BootFiles { hypervisor, modules })
+}
+
+fn workspace_kernel(
+    domain: &Domain,
+    source: &Source,
+    known: &Packages,
+    binaries: &Binaries,
+) -> Result<(String, Vec<u8>)> {
+    let Kernel::Workspace(name) = &domain.kernel.value else {
+        return Err(anyhow!("the kernel of {} is a file", domain.name));
+    };
+    let package = package_of_kernel(name, domain.kernel.at, source, known)?;
+    let bytes = &binaries.get(package, name)?.bytes;
+    elf::check_kernel(bytes)
+        .map_err(|what| source.error(domain.kernel.at, format!("the kernel {name} {what}")))?;
+    Ok((name.clone(), elf::without_sections(bytes)))
+}
+
+fn guest_module(domain: &Domain, source: &Source, binaries: &Binaries) -> Result<Option<Vec<u8>>> {
+    match &domain.module {
+        Module::None => Ok(None),
+        Module::File(path) => source.read(&path.value, path.at).map(Some),
+        Module::Archive { programs, files } => {
+            let mut archive = Archive::default();
+            let names: BTreeSet<&String> = programs.iter().filter_map(|line| line.value.first()).collect();
+            for name in names {
+                let program = elf::without_sections(&binaries.get(USERLAND, name)?.bytes);
+                archive.add_program(&format!("bin/{name}"), &program);
+            }
+            let lines = programs.iter().map(|line| line.value.as_slice());
+            archive.add_file(PROGRAM_LIST, &program_list(lines));
+            for (inside, path) in files {
+                archive.add_file(inside, &source.read(&path.value, path.at)?);
+            }
+            Ok(Some(archive.finish()))
+        }
+    }
+}
+
+/// Reads a manifest's file.
+pub fn read_manifest(path: &Path) -> Result<(Manifest, Source)> {
+    let name = path.display().to_string();
+    let text = fs::read(path).with_context(|| format!("cannot read the manifest {name}"))?;
+    let text = String::from_utf8(text).map_err(|_| anyhow!("{name} is no manifest: it is not UTF-8 text"))?;
+    let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let manifest = Manifest::parse(&text).map_err(|error| match error.at {
+        Some(_) => anyhow!("{name}:{error}"),
+        None => anyhow!("{name}: {error}"),
+    })?;
+    Ok((manifest, Source { name, directory }))
+}
