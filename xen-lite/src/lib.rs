@@ -7,6 +7,7 @@
 
 pub mod addr;
 pub mod boot_image;
+pub mod console;
 pub mod descriptor;
 pub mod domain;
 pub mod elf;
