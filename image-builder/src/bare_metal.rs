@@ -58,18 +58,18 @@ struct Package {
 }
 
 impl Packages {
-    /// Asks cargo.
+    /// Asks cargo, any cargo.
     pub fn find() -> Result<Self> {
-        let toolchain = shared_toolchain()?;
-        let mut command = Command::new(&toolchain.cargo);
+        let cargo = toolchain::any_cargo().context("there is no cargo here")?;
+        let mut command = Command::new(&cargo);
         scrub(&mut command, env::vars_os());
         command
             .current_dir(workspace::root())
-            .env("RUSTC", &toolchain.rustc)
+            .env("RUSTC", cargo.with_file_name("rustc"))
             .args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
         let output = command
             .output()
-            .with_context(|| format!("cannot run {}", toolchain.cargo.display()))?;
+            .with_context(|| format!("cannot run {}", cargo.display()))?;
         if !output.status.success() {
             bail!(
                 "cargo metadata failed: {}",
@@ -161,11 +161,11 @@ struct MetadataTarget {
 }
 
 /// Builds all binaries of `packages`.
-pub fn build(known: &Packages, packages: &BTreeSet<&str>) -> Result<Binaries> {
+pub fn build(known: &Packages, packages: &BTreeSet<String>) -> Result<Binaries> {
     static BUILT: Mutex<BTreeMap<Vec<String>, Binaries>> = Mutex::new(BTreeMap::new());
     // Within one process the sources are taken to be those of its first build: tests boot one hypervisor.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    let key: Vec<String> = packages.iter().map(ToString::to_string).collect();
+    let key: Vec<String> = packages.iter().cloned().collect();
     if let Some(binaries) = built.get(&key) {
         return Ok(binaries.clone());
     }
@@ -174,7 +174,7 @@ pub fn build(known: &Packages, packages: &BTreeSet<&str>) -> Result<Binaries> {
     Ok(binaries)
 }
 
-fn run_cargo(known: &Packages, packages: &BTreeSet<&str>) -> Result<Binaries> {
+fn run_cargo(known: &Packages, packages: &BTreeSet<String>) -> Result<Binaries> {
     let toolchain = shared_toolchain()?;
     let target_dir = workspace::target_dir().join("bare-metal");
     if !target_dir.is_dir() {
@@ -241,8 +241,8 @@ fn shared_toolchain() -> Result<Toolchain> {
     Ok(toolchain)
 }
 
-fn list(packages: &BTreeSet<&str>) -> String {
-    packages.iter().copied().collect::<Vec<_>>().join(", ")
+fn list(packages: &BTreeSet<String>) -> String {
+    packages.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// A binary that one of cargo's messages tells of.

@@ -1,6 +1,6 @@
 //! Runs an emulator: feeds its console, collects both serial ports, watches the time, and leaves no process behind.
 use crate::console::{FeedFrom, Input, Lines, POLL, feed};
-use crate::machine_line::MachineLine;
+use crate::machine_line::{MachineLine, PREFIX};
 use crate::setup::find_program;
 use crate::verdict::Stop;
 use crate::workspace::{self, Lock};
@@ -96,8 +96,8 @@ pub struct Run {
 pub enum Said {
     /// A line on the console, without its end.
     Console(Vec<u8>),
-    /// A line on the second serial port; `Err` if it is no machine line.
-    Machine(Result<MachineLine, String>),
+    /// A line on the second serial port.
+    Machine(MachineLine),
 }
 
 /// How a run ended.
@@ -123,6 +123,34 @@ pub fn turn() -> Result<Lock> {
     }
 }
 
+/// Picks the machine lines out of what comes through the second serial port.
+///
+/// Until the hypervisor starts the port is the firmware's: UEFI uses it as a console, and may leave its last line
+/// unfinished before the hypervisor's first one.
+#[derive(Default)]
+struct MachinePort {
+    lines: Lines,
+    has_started: bool,
+}
+
+impl MachinePort {
+    fn push(&mut self, bytes: &[u8], mut take: impl FnMut(MachineLine)) {
+        let Self { lines, has_started } = self;
+        lines.push(bytes, |line| {
+            let text = String::from_utf8_lossy(line);
+            let start = if *has_started {
+                0
+            } else {
+                text.find(PREFIX).unwrap_or_default()
+            };
+            if let Some(line) = text.get(start..).and_then(MachineLine::parse) {
+                *has_started = true;
+                take(line);
+            }
+        });
+    }
+}
+
 enum Chunk {
     Console(Vec<u8>),
     Machine(Vec<u8>),
@@ -133,56 +161,25 @@ pub fn run(run: &Run, mut said: impl FnMut(Said)) -> Result<End> {
     // What an earlier run left must not be taken for this one's.
     truncate(&run.machine_port)?;
     let mut command = without_orphans(&run.command);
-    match &run.console {
-        ConsoleEnd::Pipes { .. } => {
-            command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        }
-        ConsoleEnd::Terminal => {}
-        ConsoleEnd::File(console, output) => {
-            truncate(console)?;
-            let output = truncate(output)?;
-            let errors = output
-                .try_clone()
-                .context("cannot share the log of the emulator")?;
-            command.stdin(Stdio::null()).stdout(output).stderr(errors);
-        }
-    }
+    connect(&mut command, &run.console)?;
     let terminal = Terminal::remember();
-    let mut child = Running(
-        command
-            .spawn()
-            .with_context(|| format!("cannot run {}", run.command.program.display()))?,
-    );
+    let spawned = command.spawn();
+    let mut child =
+        Running(spawned.with_context(|| format!("cannot run {}", run.command.program.display()))?);
     let started = Instant::now();
 
     let (sender, chunks) = mpsc::channel();
     let is_over = Arc::new(AtomicBool::new(false));
-    let mut readers = vec![follow(
-        run.machine_port.clone(),
-        &is_over,
-        &sender,
-        Chunk::Machine,
-    )];
-    let mut start_feeding = None;
-    match &run.console {
-        ConsoleEnd::Pipes { input, from } => {
-            readers.extend(child.0.stdout.take().map(|output| drain(output, &sender)));
-            start_feeding = start_feeder(&mut child.0, input.clone(), *from);
-        }
-        ConsoleEnd::File(console, _) => {
-            readers.push(follow(console.clone(), &is_over, &sender, Chunk::Console));
-        }
-        ConsoleEnd::Terminal => {}
-    }
-    drop(sender);
-
-    let (mut console, mut machine) = (Lines::default(), Lines::default());
+    let readers = start_readers(run, &mut child.0, &is_over, sender);
+    let mut start_feeding = match &run.console {
+        ConsoleEnd::Pipes { input, from } => start_feeder(&mut child.0, input.clone(), *from),
+        _ => None,
+    };
+    let (mut console, mut machine) = (Lines::default(), MachinePort::default());
     let mut take = |chunk: Chunk| match chunk {
         Chunk::Console(bytes) => console.push(&bytes, |line| said(Said::Console(line.to_vec()))),
         Chunk::Machine(bytes) => machine.push(&bytes, |line| {
-            let text = String::from_utf8_lossy(line).into_owned();
-            let line = MachineLine::parse(&text).ok_or(text);
-            if line.as_ref().is_ok_and(|line| line.is_event("start")) {
+            if line.is_event("start") {
                 start_feeding = None; // dropping the sender is the signal
             }
             said(Said::Machine(line));
@@ -206,24 +203,55 @@ pub fn run(run: &Run, mut said: impl FnMut(Said)) -> Result<End> {
         } else {
             continue;
         }
-        break end(&mut child.0)?;
+        break end(&mut child.0, &run.console)?;
     };
     let elapsed = started.elapsed();
     terminal.restore();
     is_over.store(true, Ordering::Release);
-    for chunk in chunks {
-        take(chunk);
-    }
+    chunks.into_iter().for_each(&mut take);
     for reader in readers {
         let _ = reader.join();
     }
     console.finish(|line| said(Said::Console(line.to_vec())));
-    machine.finish(|line| said(Said::Machine(Err(String::from_utf8_lossy(line).into_owned()))));
     Ok(End {
         stop,
         status,
         elapsed,
     })
+}
+
+/// Gives the emulator its standard input and output.
+fn connect(command: &mut Command, console: &ConsoleEnd) -> Result<()> {
+    match console {
+        ConsoleEnd::Pipes { .. } => {
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        }
+        ConsoleEnd::Terminal => {}
+        ConsoleEnd::File(console, output) => {
+            truncate(console)?;
+            let output = truncate(output)?;
+            let errors = output
+                .try_clone()
+                .context("cannot share the log of the emulator")?;
+            command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        }
+    }
+    Ok(())
+}
+
+/// Threads that send on what the emulator writes.
+fn start_readers(
+    run: &Run,
+    child: &mut Child,
+    is_over: &Arc<AtomicBool>,
+    to: Sender<Chunk>,
+) -> Vec<JoinHandle<()>> {
+    let mut readers = vec![follow(run.machine_port.clone(), is_over, &to, Chunk::Machine)];
+    if let ConsoleEnd::File(console, _) = &run.console {
+        readers.push(follow(console.clone(), is_over, &to, Chunk::Console));
+    }
+    readers.extend(child.stdout.take().map(|output| drain(output, to)));
+    readers
 }
 
 /// The command, made so that the kernel ends it when we are ended without notice.
@@ -256,16 +284,17 @@ impl Drop for Running {
     }
 }
 
-/// Asks a child to end, and ends it when it does not.
-fn end(child: &mut Child) -> Result<ExitStatus> {
-    if let Some(pid) = i32::try_from(child.id())
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
+/// Ends a child. One that has the terminal is asked first: it puts the terminal's settings back.
+fn end(child: &mut Child, console: &ConsoleEnd) -> Result<ExitStatus> {
+    if *console == ConsoleEnd::Terminal
+        && let Some(pid) = i32::try_from(child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
     {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
     let asked = Instant::now();
-    while asked.elapsed() < GRACE {
+    while *console == ConsoleEnd::Terminal && asked.elapsed() < GRACE {
         if let Some(status) = child.try_wait().context("cannot wait for the emulator")? {
             return Ok(status);
         }
@@ -311,8 +340,7 @@ fn start_feeder(child: &mut Child, input: Input, from: FeedFrom) -> Option<Sende
 }
 
 /// Sends on what comes out of a pipe, to its end.
-fn drain(mut from: impl Read + Send + 'static, to: &Sender<Chunk>) -> JoinHandle<()> {
-    let to = to.clone();
+fn drain(mut from: impl Read + Send + 'static, to: Sender<Chunk>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
@@ -374,8 +402,7 @@ mod tests {
         };
         let end = run(&plan, |said| match said {
             Said::Console(line) => console.push(String::from_utf8(line).unwrap()),
-            Said::Machine(Ok(line)) => machine.push(line),
-            Said::Machine(Err(text)) => panic!("{text}"),
+            Said::Machine(line) => machine.push(line),
         })
         .unwrap();
         (end, console, machine)
@@ -411,6 +438,15 @@ mod tests {
         assert!(matches!(end.stop, Stop::TimedOut(_)));
         assert_eq!(console, ["here"]);
         assert!(end.elapsed < LONG);
+    }
+
+    #[test]
+    fn what_firmware_leaves_on_the_machine_port_is_passed_over() {
+        let mut port = MachinePort::default();
+        let mut seen = Vec::new();
+        let text = b"BdsDxe: loading\r\n\x1b[37mWelcome xen-lite: event=start\nnoise xen-lite: event=end\n";
+        port.push(text, |line| seen.push(line.to_string()));
+        assert_eq!(seen, ["xen-lite: event=start"]);
     }
 
     #[test]

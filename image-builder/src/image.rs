@@ -196,3 +196,96 @@ fn fill<T: Read + Write + Seek>(mut partition: T, size: u64, grub: &Grub, files:
     volume.unmount()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pack::BootModule;
+
+    fn grub() -> Grub {
+        Grub {
+            boot_code: vec![0xb0; BOOT_CODE_SIZE],
+            core: vec![0xc0; 70_001],
+            efi: vec![0xef; 90_000],
+        }
+    }
+
+    fn files(module_size: usize) -> BootFiles {
+        let module = |label: &str, content: Vec<u8>| BootModule {
+            label: label.to_owned(),
+            content,
+        };
+        BootFiles {
+            hypervisor: vec![7; 12_345],
+            modules: vec![
+                module("records", vec![1, 2, 3]),
+                module("big", vec![9; module_size]),
+            ],
+        }
+    }
+
+    fn image(files: &BootFiles) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        lay_out(&mut file, &grub(), files).unwrap();
+        file
+    }
+
+    fn read_at(mut file: &File, at: u64, size: usize) -> Vec<u8> {
+        let mut bytes = vec![0; size];
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_disk_has_boot_code_and_one_active_efi_partition() {
+        let mut file = image(&files(0));
+        assert_eq!(read_at(&file, 0, BOOT_CODE_SIZE), grub().boot_code);
+        assert_eq!(read_at(&file, SECTOR, 70_001), grub().core);
+        file.rewind().unwrap();
+        let table = MBR::read_from(&mut file, SECTOR as u32).unwrap();
+        let partitions: Vec<_> = table.iter().filter(|(_, entry)| entry.is_used()).collect();
+        assert_eq!(partitions.len(), 1);
+        let (_, entry) = partitions[0];
+        assert!(entry.is_active());
+        assert_eq!((entry.sys, entry.starting_lba), (EFI_SYSTEM, 2048));
+        let size = file.metadata().unwrap().len();
+        assert_eq!(size % CYLINDER, 0);
+        assert!(u64::from(entry.starting_lba + entry.sectors) * SECTOR <= size);
+    }
+
+    #[test]
+    fn the_files_are_read_back_from_the_partition() {
+        // More than the smallest partition holds.
+        let files = files(40 << 20);
+        let file = image(&files);
+        let start = PARTITION_START * SECTOR;
+        let partition = StreamSlice::new(&file, start, file.metadata().unwrap().len()).unwrap();
+        let volume = FileSystem::new(BufStream::new(partition), FsOptions::new()).unwrap();
+        assert_eq!(volume.fat_type(), FatType::Fat32);
+        let read = |path: &str| {
+            let mut bytes = Vec::new();
+            volume
+                .root_dir()
+                .open_file(path)
+                .unwrap()
+                .read_to_end(&mut bytes)
+                .unwrap();
+            bytes
+        };
+        assert_eq!(read("EFI/BOOT/BOOTX64.EFI"), grub().efi);
+        assert_eq!(read("xen-lite/xen-lite"), files.hypervisor);
+        assert_eq!(read("xen-lite/m000"), files.modules[0].content);
+        assert!(read("xen-lite/m001") == files.modules[1].content);
+    }
+
+    #[test]
+    fn a_core_image_that_reaches_the_partition_is_refused() {
+        let too_large = Grub {
+            core: vec![0; 2048 * 512],
+            ..grub()
+        };
+        let mut file = tempfile::tempfile().unwrap();
+        assert!(lay_out(&mut file, &too_large, &files(0)).is_err());
+    }
+}

@@ -48,41 +48,75 @@ pub struct BootModule {
     pub content: Vec<u8>,
 }
 
-/// Packs a scene.
-pub fn pack(manifest: &Manifest, source: &Source) -> Result<BootFiles> {
-    let known = Packages::find()?;
-    let packages = packages_of(manifest, source, &known)?;
-    let binaries = bare_metal::build(&known, &packages)?;
-    assemble(manifest, source, &known, &binaries)
+/// A scene whose names and files were found to be there and sound: nothing is built yet.
+#[derive(Debug)]
+pub struct Recipe<'a> {
+    manifest: &'a Manifest,
+    source: &'a Source,
+    known: Packages,
+    packages: BTreeSet<String>,
 }
 
-/// The packages that a scene needs; refuses names that nothing has, before anything is built.
-fn packages_of<'a>(manifest: &Manifest, source: &Source, known: &'a Packages) -> Result<BTreeSet<&'a str>> {
-    let mut packages = BTreeSet::from([HYPERVISOR]);
+impl<'a> Recipe<'a> {
+    /// Resolves a scene's names and reads its files, so that a mistake is told before a long build.
+    pub fn resolve(manifest: &'a Manifest, source: &'a Source) -> Result<Self> {
+        let known = Packages::find()?;
+        let packages = packages_of(manifest, source, &known)?;
+        Ok(Self {
+            manifest,
+            source,
+            known,
+            packages,
+        })
+    }
+
+    /// Builds what the scene names and packs all of it.
+    pub fn pack(&self) -> Result<BootFiles> {
+        let binaries = bare_metal::build(&self.known, &self.packages)?;
+        assemble(self.manifest, self.source, &self.known, &binaries)
+    }
+}
+
+/// The packages that a scene needs; refuses names that nothing has and files that will not do.
+fn packages_of(manifest: &Manifest, source: &Source, known: &Packages) -> Result<BTreeSet<String>> {
+    let mut packages = BTreeSet::from([HYPERVISOR.to_owned()]);
     for domain in &manifest.domains {
         match &domain.kernel.value {
             Kernel::Workspace(name) => {
-                packages.insert(package_of_kernel(name, domain.kernel.at, source, known)?);
+                packages.insert(package_of_kernel(name, domain.kernel.at, source, known)?.to_owned());
             }
-            // Read now, so that a bad file is told before a long build.
             Kernel::File(_) | Kernel::Unchecked(_) => drop(kernel_file(&domain.kernel, source)?),
         }
-        if let Module::Archive { programs, .. } = &domain.module {
-            let programs_there = known.programs();
-            for line in programs {
-                let name = line.value.first().map_or("", String::as_str);
-                if !programs_there.contains(&name) {
-                    let all = programs_there.join(", ");
-                    return Err(source.error(
-                        line.at,
-                        format!("there is no program `{name}` (there are: {all})"),
-                    ));
+        match &domain.module {
+            Module::None => {}
+            Module::File(path) => drop(source.read(&path.value, path.at)?),
+            Module::Archive { programs, files } => {
+                for line in programs {
+                    check_program(line, source, known)?;
+                    packages.insert(USERLAND.to_owned());
                 }
-                packages.insert(USERLAND);
+                for path in files.values() {
+                    drop(source.read(&path.value, path.at)?);
+                }
             }
         }
     }
     Ok(packages)
+}
+
+fn check_program(line: &Located<Vec<String>>, source: &Source, known: &Packages) -> Result<()> {
+    let programs = known.programs();
+    match line.value.first() {
+        Some(name) if programs.contains(&name.as_str()) => Ok(()),
+        name => {
+            let name = name.map_or("", String::as_str);
+            let all = programs.join(", ");
+            Err(source.error(
+                line.at,
+                format!("there is no program `{name}` (there are: {all})"),
+            ))
+        }
+    }
 }
 
 fn package_of_kernel<'a>(name: &str, at: Position, source: &Source, known: &'a Packages) -> Result<&'a str> {

@@ -80,7 +80,8 @@ pub fn command_line(program: &Path, settings: &Settings<'_>, console: &ConsoleEn
         "-drive",
         &format!("file={image},format=raw,if=virtio,snapshot=on"),
     ]);
-    add(&["-net", "none", "-display", "none", "-no-reboot"]);
+    // No network card and no drives but ours: firmware would try to boot from them.
+    add(&["-nodefaults", "-vga", "std", "-display", "none", "-no-reboot"]);
     if settings.clock == Clock::Instructions {
         add(&["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]);
     }

@@ -13,7 +13,7 @@ use crate::emulator::{self, CommandLine, ConsoleEnd, Machine, Run, Said};
 use crate::image;
 use crate::machine_line::MachineLine;
 use crate::manifest::Manifest;
-use crate::pack::{self, BootFiles, Source};
+use crate::pack::{self, BootFiles, Recipe, Source};
 use crate::qemu::{self, Accel, Clock, Firmware};
 use crate::setup::{self, BOCHS_BIOS, Need, OVMF, VGA_BIOS};
 use crate::verdict::{Stop, Verdict, judge};
@@ -67,8 +67,9 @@ impl Scene {
     /// Builds what the scene needs and writes a disk image: whole, or not at all.
     pub fn build(&self, image: &Path) -> Result<BootFiles> {
         image::check_destination(image)?;
+        let recipe = Recipe::resolve(&self.manifest, &self.source)?;
         setup::ensure(&[Need::Image])?;
-        let files = pack::pack(&self.manifest, &self.source)?;
+        let files = recipe.pack()?;
         image::write(image, &files)?;
         Ok(files)
     }
@@ -76,6 +77,7 @@ impl Scene {
     /// Builds everything for a run, and holds its files until it is dropped.
     pub fn prepare(&self, options: &Options) -> Result<Prepared<'_>> {
         options.check()?;
+        Recipe::resolve(&self.manifest, &self.source)?;
         setup::ensure(&options.needs())?;
         let place = Place::take(&options.name)?;
         let files = self.build(&place.file("disk.img"))?;
@@ -339,8 +341,7 @@ impl Prepared<'_> {
                     console.push_str(&String::from_utf8_lossy(&line));
                     console.push('\n');
                 }
-                Said::Machine(Ok(line)) => machine_lines.push(line),
-                Said::Machine(Err(_)) => {}
+                Said::Machine(line) => machine_lines.push(line),
             }
         })?;
         let verdict = judge(&self.scene.manifest, &machine_lines, end.stop);
@@ -388,7 +389,7 @@ impl Outcome {
         let last = tail(&self.console, TAIL);
         if !last.is_empty() {
             lines.push(format!("the last {} lines of the console:", last.len()));
-            lines.extend(last.iter().map(|line| format!("| {line}")));
+            lines.extend(last.iter().map(|line| format!("| {}", printable(line))));
         }
         lines.join("\n")
     }
@@ -422,4 +423,17 @@ impl Outcome {
         ));
         text
     }
+}
+
+/// A line of a console without what would move the cursor of the terminal that shows it.
+fn printable(line: &str) -> String {
+    line.chars()
+        .map(|c| {
+            if c.is_control() && c != '\t' {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
 }

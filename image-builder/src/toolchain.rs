@@ -187,6 +187,11 @@ fn cargos() -> Vec<PathBuf> {
     found
 }
 
+/// Some cargo, for questions about the workspace.
+pub(crate) fn any_cargo() -> Option<PathBuf> {
+    cargos().into_iter().next()
+}
+
 /// Asks the rustc beside `cargo`.
 fn examine(cargo: &Path) -> Option<Candidate> {
     let rustc = cargo.with_file_name("rustc");

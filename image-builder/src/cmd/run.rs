@@ -103,8 +103,7 @@ fn print(output: &mut impl Write, said: &Said) {
     // A reader that went away does not end the run: it is still to be judged.
     let _ = match said {
         Said::Console(line) => output.write_all(line).and_then(|()| output.write_all(b"\n")),
-        Said::Machine(Ok(line)) => writeln!(output, "{line}"),
-        Said::Machine(Err(text)) => writeln!(output, "{text}"),
+        Said::Machine(line) => writeln!(output, "{line}"),
     };
     let _ = output.flush();
 }

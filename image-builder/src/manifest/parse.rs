@@ -434,3 +434,234 @@ fn fits(expectation: &Expectation, restart: Restart) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abi::reason::Reason;
+
+    const A: &str = "[[domain]]\nname = \"a\"\nkernel = \"k\"\n";
+
+    fn domain_with(rest: &str) -> Domain {
+        Manifest::parse(&format!("{A}{rest}")).unwrap().domains.remove(0)
+    }
+
+    /// The refusal of a manifest, as a user sees it behind the file's name.
+    fn refusal(text: &str) -> String {
+        let message = Manifest::parse(text).unwrap_err().to_string();
+        assert!(!message.contains('\n'), "{message}");
+        message
+    }
+
+    /// The refusal of one more line for a domain; it is line 4.
+    fn refusal_of(line: &str) -> String {
+        refusal(&format!("{A}{line}\n"))
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_default() {
+        let domain = domain_with("");
+        assert_eq!(domain.memory_frames, 8192);
+        assert_eq!(domain.weight, 256);
+        assert_eq!(
+            domain.restart,
+            Restart {
+                policy: RestartPolicy::Never,
+                max: 0
+            }
+        );
+        assert_eq!(domain.expect, Expectation::Every(Expect::Shutdown(0)));
+        assert_eq!(domain.module, Module::None);
+        assert!(!domain.witness && !domain.brief_record);
+    }
+
+    #[test]
+    fn everything_that_is_said_is_kept() {
+        let text = r#"
+            console = "b"
+            until = "others-ended"
+            audit = "each-end"
+            [[domain]]
+            name = "a"
+            kernel = "./other/kernel.elf"
+            cmdline = "cases=x,y"
+            memory = "512K"
+            weight = 3
+            module = "blob"
+            restart = { policy = "always", max = 9 }
+            record = "line"
+            expect = ["killed:no-handler", "shutdown:2"]
+            [[domain]]
+            name = "b"
+            kernel = "pv-kernel"
+            programs = [["echo", "hello"], ["cat"]]
+            files = { "etc/motd" = "motd.txt" }
+            witness = true
+        "#;
+        let manifest = Manifest::parse(text).unwrap();
+        assert!(manifest.until_others_ended && manifest.audit_each_end);
+        assert_eq!(manifest.console, 1);
+        let a = &manifest.domains[0];
+        assert_eq!(a.kernel.value, Kernel::File("./other/kernel.elf".to_owned()));
+        assert_eq!((a.memory_frames, a.weight, a.brief_record), (128, 3, true));
+        assert_eq!(
+            a.restart,
+            Restart {
+                policy: RestartPolicy::Always,
+                max: 9
+            }
+        );
+        assert_eq!(
+            a.expect,
+            Expectation::Each(vec![Expect::Killed(Reason::NoHandler), Expect::Shutdown(2)])
+        );
+        let b = &manifest.domains[1];
+        assert_eq!(b.kernel.value, Kernel::Workspace("pv-kernel".to_owned()));
+        assert_eq!(b.expect, Expectation::Alive);
+        let Module::Archive { programs, files } = &b.module else {
+            panic!("{:?}", b.module)
+        };
+        assert_eq!(programs[0].value, ["echo", "hello"]);
+        assert_eq!(files["etc/motd"].value, "motd.txt");
+    }
+
+    #[test]
+    fn bad_toml_is_refused_with_its_line_and_column() {
+        assert!(
+            refusal("[[domain]]\nname = \n").starts_with("2:8: "),
+            "{}",
+            refusal("[[domain]]\nname = \n")
+        );
+        assert!(refusal("a = \"\n").starts_with("1:"));
+        assert!(refusal_of("weight = \"heavy\"").starts_with("4:10: "));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_where_they_stand() {
+        let message = refusal_of("memroy = \"1M\"");
+        assert!(
+            message.starts_with("4:1: ") && message.contains("memroy"),
+            "{message}"
+        );
+        assert!(refusal(&format!("consol = \"a\"\n{A}")).starts_with("1:1: "));
+        assert!(refusal_of("restart = { policy = \"always\", min = 1 }").starts_with("4:11: "));
+    }
+
+    #[test]
+    fn columns_count_characters_and_not_bytes() {
+        let message = refusal("[[domain]]\nname = \"a\"\nkernel = \"k\" # äöü\ncmdline = \"äöü\"; x = 1\n");
+        assert!(message.starts_with("4:16: "), "{message}");
+    }
+
+    #[test]
+    fn names_are_plain_and_unlike_each_other() {
+        for name in ["", "a b", "a=b", "ä", "a/b", "0123456789012345678901234567890x"] {
+            let message = refusal(&format!("[[domain]]\nname = \"{name}\"\nkernel = \"k\"\n"));
+            assert!(message.starts_with("2:8: "), "{message}");
+        }
+        assert!(refusal(&format!("{A}{A}")).starts_with("5:8: a second domain is called `a`"));
+    }
+
+    #[test]
+    fn a_manifest_needs_a_domain_that_is_waited_for() {
+        assert!(refusal("").contains("no [[domain]]"));
+        assert!(
+            refusal(&format!("until = \"others-ended\"\n{A}witness = true"))
+                .contains("nothing is waited for")
+        );
+        assert!(refusal(&format!("{A}witness = true")).contains("until"));
+        assert!(refusal(&A.repeat(1).replace("kernel = \"k\"", "")).contains("kernel"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_where_they_stand() {
+        for line in [
+            "memory = 0",
+            "memory = \"0M\"",
+            "memory = true",
+            "memory = -1",
+            "weight = 0",
+            "weight = 65536",
+            "record = \"short\"",
+            "restart = \"sometimes\"",
+            "restart = { max = 2 }",
+            "restart = { policy = \"always\", max = -1 }",
+            "expect = \"sleep\"",
+            "expect = []",
+            "expect = 1",
+            "expect = [\"shutdown\", 1]",
+            "expect = \"killed:boredom\"",
+            "cmdline = \"a\\nb\"",
+            "cmdline = \"a\\u0000b\"",
+            "programs = [[]]",
+            "programs = [[\"\"]]",
+            "programs = [[\"../sh\"]]",
+            "programs = [[\"echo\", \"a\\nb\"]]",
+            "files = { \"/etc/motd\" = \"x\" }",
+            "files = { \"../motd\" = \"x\" }",
+            "kernel_ = \"\"",
+        ] {
+            let message = refusal_of(line);
+            assert!(message.starts_with("4:"), "{line}: {message}");
+        }
+        assert!(refusal_of(&format!("cmdline = \"{}\"", "x".repeat(1024))).contains("longer than 1023"));
+        assert!(refusal(&format!("console = \"z\"\n{A}")).starts_with("1:11: the console goes to `z`"));
+        assert!(refusal(&format!("until = \"then\"\n{A}")).starts_with("1:9: "));
+        assert!(refusal(&format!("audit = \"never\"\n{A}")).starts_with("1:9: "));
+    }
+
+    #[test]
+    fn a_module_is_one_file_or_an_archive() {
+        let message = refusal_of("programs = [[\"cat\"]]\nmodule = \"x\"");
+        assert!(
+            message.starts_with("5:10: `module` is the whole module"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_list_of_ends_fits_the_restart_policy() {
+        assert!(refusal_of("expect = [\"reboot\", \"shutdown\"]").contains("allows 1 start"));
+        let message = refusal_of(
+            "restart = { policy = \"always\", max = 1 }\nexpect = [\"reboot\", \"reboot\", \"reboot\"]",
+        );
+        assert!(
+            message.starts_with("5:10: ") && message.contains("allows 2 start"),
+            "{message}"
+        );
+        let message = refusal_of("restart = \"on-crash\"\nexpect = [\"shutdown\", \"killed:no-handler\"]");
+        assert!(message.contains("can only come last"), "{message}");
+    }
+
+    #[test]
+    fn the_list_of_ends_says_how_often_a_domain_restarts() {
+        let domain = domain_with("restart = \"always\"\nexpect = [\"shutdown\", \"shutdown\", \"shutdown\"]");
+        assert_eq!(domain.restart.max, 2);
+        assert_eq!(
+            domain_with("restart = \"on-crash\"").restart.max,
+            DEFAULT_MAX_RESTARTS
+        );
+        assert_eq!(
+            domain_with("restart = { policy = \"never\", max = 5 }")
+                .restart
+                .max,
+            0
+        );
+    }
+
+    #[test]
+    fn a_witness_has_no_expected_end() {
+        let text = format!(
+            "until = \"others-ended\"\n{A}[[domain]]\nname = \"w\"\nkernel = \"k\"\nwitness = true\nexpect = \"shutdown\"\n"
+        );
+        assert!(refusal(&text).contains("leave `expect` out"));
+    }
+
+    #[test]
+    fn no_prefix_of_a_manifest_makes_the_parser_panic() {
+        let text = "console = \"ä\"\n[[domain]]\nname = \"a\"\nkernel = { unchecked = \"x\" }\nexpect = [\"reboot\"]\n";
+        for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
+            let _ = Manifest::parse(&text[..end]);
+        }
+    }
+}
