@@ -8,12 +8,15 @@
 pub mod addr;
 pub mod boot_image;
 pub mod console;
+pub mod crash;
 pub mod descriptor;
 pub mod domain;
 pub mod elf;
 pub mod guest_mem;
 pub mod paging;
 pub mod platform;
+pub mod record;
+pub mod sched;
 pub mod trap;
 
 #[cfg(test)]

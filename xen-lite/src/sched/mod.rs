@@ -1,0 +1,10 @@
+//! Who gets the CPU next, and whether a domain that has ended starts again.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+pub mod restart;
+pub mod turn;
