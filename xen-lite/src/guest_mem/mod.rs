@@ -15,3 +15,6 @@ mod walk;
 
 pub use copy::{CopyFault, copy_from_guest, copy_to_guest};
 pub use walk::{Access, Outcome, Refusal, Rights, Smep, Step, Walk, walk};
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use crate::addr::{DomainId, Mfn};
 /// Its numbers are kept by [`super::FrameTable`] and the functions of [`super::validate`]; nothing else
 /// changes them.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
 pub struct DomainMemory {
     pub(super) id: DomainId,
     pub(super) slot_entry: u64,

@@ -39,7 +39,7 @@ use crate::platform::PhysMem;
 use core::fmt;
 
 /// What a frame is used as.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum PageType {
     /// Nothing in particular; it may be mapped read-only.
@@ -110,7 +110,7 @@ pub enum Owner {
 }
 
 /// The life of a frame. From `Owned` on a domain owns it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub(super) enum State {
     Reserved = 0,
@@ -132,6 +132,7 @@ pub(super) const END: u32 = u32::MAX;
 /// What is known about one frame. All-zero bytes are [`FrameInfo::RESERVED`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(PartialEq, Eq, Hash))]
 pub struct FrameInfo {
     pub(super) uses: u32,
     pub(super) type_uses: u32,
@@ -443,6 +444,19 @@ impl<'a> FrameTable<'a> {
     /// First frame of the free list, for the audit.
     pub(super) const fn free_head(&self) -> u32 {
         self.free_head
+    }
+
+    /// All that the table holds, to come back to.
+    #[cfg(test)]
+    pub(super) fn snapshot(&self) -> (Vec<FrameInfo>, u32, u32) {
+        (self.frames.to_vec(), self.free_head, self.free_count)
+    }
+
+    #[cfg(test)]
+    pub(super) fn restore(&mut self, (frames, free_head, free_count): &(Vec<FrameInfo>, u32, u32)) {
+        self.frames.copy_from_slice(frames);
+        self.free_head = *free_head;
+        self.free_count = *free_count;
     }
 
     fn push_free(&mut self, mfn: Mfn, state: State) {

@@ -1,10 +1,10 @@
 //! What hostile guests try, one attack a test.
-use super::machine::{A, D, FIRST_RAM, Machine, NX, P, U, W, entry};
 use crate::addr::{Level, Mfn};
 use crate::paging::{
     FrameInfo, FrameTable, Owner, PageType, PagingError, Teardown, TeardownProgress, update_va_mapping,
 };
 use crate::platform::PhysMem;
+use crate::testing::machine::{A, D, FIRST_RAM, Machine, NX, P, U, W, entry};
 use abi::layout::{HYPERVISOR_SLOT, SLOT_BASE};
 
 const UPPER: [Level; 3] = [Level::L2, Level::L3, Level::L4];

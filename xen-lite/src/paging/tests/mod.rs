@@ -9,4 +9,7 @@
 )]
 
 mod adversary;
-mod machine;
+mod auditing;
+mod exhaustive;
+mod model;
+mod sequences;

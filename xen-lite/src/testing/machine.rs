@@ -1,11 +1,11 @@
 //! A machine of a few frames with two domains, for tests.
+use super::{ArrayMem, frame_table};
 use crate::addr::{DomainId, Level, Mfn};
 use crate::paging::{
     AuditReport, DomainMemory, FrameTable, Owner, PagingError, Progress, Teardown, TeardownProgress, audit,
     pin, set_root, take_apart_one, unpin, update_entry,
 };
 use crate::platform::PhysMem;
-use crate::testing::{ArrayMem, frame_table};
 
 pub(crate) const P: u64 = 1;
 pub(crate) const W: u64 = 2;

@@ -1,4 +1,6 @@
 //! Memory for tests: an array that notices when it is asked for what it does not have.
+pub(crate) mod machine;
+
 use crate::addr::Mfn;
 use crate::paging::{FrameInfo, FrameTable};
 use crate::platform::PhysMem;
