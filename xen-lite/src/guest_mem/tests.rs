@@ -8,7 +8,7 @@
 )]
 use super::{Access, CopyFault, Outcome, Refusal, Rights, Smep, copy_from_guest, copy_to_guest, walk};
 use crate::addr::{DomainId, Level, Mfn};
-use crate::paging::{DomainMemory, PageType};
+use crate::paging::DomainMemory;
 use crate::platform::PhysMem;
 use crate::testing::machine::{A, D, Machine, NX, P, U, W, entry};
 use abi::layout::{CR2_WORD, HYPERVISOR_SLOT, MACHINE_TO_PFN, SHARED_INFO, SLOT_BASE, SLOT_END, SWITCHER_RO};
