@@ -1,8 +1,16 @@
-//! The kernel's binary.
+//! pv-kernel in ring 1: the machine under the decisions of the library. All of it is resident.
 #![no_std]
 #![no_main]
 
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
+extern crate alloc;
+
+mod boot;
+mod entry;
+mod heap;
+mod machine;
+mod pager;
+mod panic;
+mod stack;
+mod tables;
+mod traps;
+mod vector_state;

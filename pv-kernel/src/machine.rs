@@ -8,10 +8,10 @@ use abi::mmu::{MmuUpdate, MmuextOp};
 /// The bytes of a frame.
 pub type Page = [u8; PAGE_SIZE as usize];
 
-/// Frames and page tables.
+/// Page tables.
 ///
 /// A well-formed request that the hypervisor refuses is a mistake of this kernel: the implementation panics.
-pub trait Memory {
+pub trait Tables {
     /// The machine's number of one of the domain's frames.
     fn mfn_of(&self, frame: Pfn) -> Mfn;
 
@@ -21,14 +21,17 @@ pub trait Memory {
     /// Entry `index` of the table in `table`.
     fn entry(&self, table: Pfn, index: u16) -> u64;
 
-    /// The bytes of a frame that the frame table has handed out and that is no page table.
-    fn page(&mut self, frame: Pfn) -> &mut Page;
-
     /// Writes page-table entries, in order.
     fn mmu_update(&mut self, requests: &[MmuUpdate]);
 
     /// Pins, unpins, switches, flushes, in order.
     fn mmuext(&mut self, operations: &[MmuextOp]);
+}
+
+/// Page tables, and what is in frames.
+pub trait Memory: Tables {
+    /// The bytes of a frame that the frame table has handed out and that is no page table.
+    fn page(&mut self, frame: Pfn) -> &mut Page;
 }
 
 /// The domain's console, and waiting for it.

@@ -7,12 +7,13 @@
 //! Invariant: an L1 entry of a program that is not 0 names a frame that this space holds one use of, present or not
 //! (an area without any access keeps its pages in entries that are not present).
 use crate::addr::{FIRST_KERNEL_SLOT, PageRange, Pfn};
-use crate::machine::Memory;
+use crate::machine::{Memory, Tables};
 use crate::mm::area::Protection;
 use crate::mm::frames::{FrameTable, OutOfFrames};
-use crate::resident::walk::{self, ROOT_LEVEL, Slot};
+use crate::resident::pager;
+use crate::resident::walk::{self, ROOT_LEVEL, Slot, entry_for, update};
 use abi::layout::{ENTRIES, HYPERVISOR_SLOT, PAGE_SHIFT};
-use abi::mmu::{MMU_NORMAL_PT_UPDATE, MmuUpdate, MmuextCommand, MmuextOp, PTE_FRAME, PteFlags};
+use abi::mmu::{MmuUpdate, MmuextCommand, MmuextOp, PTE_FRAME, PteFlags};
 
 /// Requests that are gathered for one hypercall.
 const BATCH: usize = 64;
@@ -48,9 +49,8 @@ impl AddressSpace {
                 write_word(memory, root, index, entry);
             }
         }
-        let space = Self { root, kernel_root };
-        space.make_tables(memory, &[(root, ROOT_LEVEL)]);
-        Ok(space)
+        make_tables(memory, kernel_root, &[(root, ROOT_LEVEL)]);
+        Ok(Self { root, kernel_root })
     }
 
     /// The frame of the root table.
@@ -76,23 +76,8 @@ impl AddressSpace {
         frame: Pfn,
         protection: Protection,
     ) -> Result<(), OutOfFrames> {
-        let slot = walk::walk(memory, self.root, address);
-        let mut entry = entry_for(memory, frame, protection.entry_flags());
-        let missing = usize::from(slot.level - 1);
-        if missing > 0 {
-            let tables = take_several(frames, missing)?;
-            let mut made = [(Pfn(0), 0); LOWER_LEVELS];
-            let chain = tables.into_iter().flatten().zip(1..).zip(made.iter_mut());
-            for ((table, level), made) in chain {
-                memory.page(table).fill(0);
-                write_word(memory, table, walk::index(address, level), entry);
-                entry = entry_for(memory, table, TABLE_FLAGS);
-                *made = (table, level);
-            }
-            self.make_tables(memory, made.get(..missing).unwrap_or(&[]));
-        }
-        memory.mmu_update(&[update(walk::location(memory, slot.table, slot.index), entry)]);
-        Ok(())
+        let entry = entry_for(memory, frame, protection.entry_flags());
+        link(memory, frames, (self.root, self.kernel_root), address, entry)
     }
 
     /// Takes every page out of `range` and gives its frame back.
@@ -114,7 +99,7 @@ impl AddressSpace {
     /// Gives back every page and every table. The CPU is on another root.
     pub fn destroy(self, memory: &mut impl Memory, frames: &mut FrameTable<'_>) {
         let mut unpins =
-            Batch::new(|memory: &mut _, operations: &[MmuextOp]| Memory::mmuext(memory, operations));
+            Batch::new(|memory: &mut _, operations: &[MmuextOp]| Tables::mmuext(memory, operations));
         each_table(memory, self.root, ROOT_LEVEL, &mut |memory, table, _| {
             let operation = mmuext(MmuextCommand::Unpin, memory.mfn_of(table).0);
             unpins.push(memory, operation);
@@ -122,7 +107,7 @@ impl AddressSpace {
         unpins.flush(memory);
 
         let mut unlocks =
-            Batch::new(|memory: &mut _, updates: &[MmuUpdate]| Memory::mmu_update(memory, updates));
+            Batch::new(|memory: &mut _, updates: &[MmuUpdate]| Tables::mmu_update(memory, updates));
         each_table(memory, self.root, ROOT_LEVEL, &mut |memory, table, level| {
             if level == 1 {
                 for index in 0..ENTRIES as u16 {
@@ -152,7 +137,7 @@ impl AddressSpace {
             let mut old = [0; BATCH];
             let mut count = 0;
             rest = Some(range);
-            for (update, old) in updates.iter_mut().zip(old.iter_mut()) {
+            for (request, old) in updates.iter_mut().zip(old.iter_mut()) {
                 let found = rest.and_then(|rest| walk::first_leaf(memory, self.root, rest));
                 let Some((
                     address,
@@ -164,7 +149,7 @@ impl AddressSpace {
                     rest = None;
                     break;
                 };
-                *update = self::update(walk::location(memory, table, index), new_entry(entry));
+                *request = update(walk::location(memory, table, index), new_entry(entry));
                 *old = entry;
                 count += 1;
                 rest = PageRange::new(address + (1 << PAGE_SHIFT), range.end());
@@ -180,25 +165,67 @@ impl AddressSpace {
             old.iter().for_each(|old| after(memory, *old));
         }
     }
+}
 
-    /// Turns filled frames into page tables, children first.
-    fn make_tables(&self, memory: &mut impl Memory, tables: &[(Pfn, u8)]) {
-        let mut locks = [MmuUpdate::default(); LOWER_LEVELS];
-        let mut pins = [MmuextOp::default(); LOWER_LEVELS];
-        let slots = locks.iter_mut().zip(pins.iter_mut());
-        for ((table, level), (lock, pin)) in tables.iter().zip(slots) {
-            *lock = physmap_update(memory, self.kernel_root, *table, PhysmapAccess::ReadOnly);
-            let command = match level {
-                1 => MmuextCommand::PinL1,
-                2 => MmuextCommand::PinL2,
-                3 => MmuextCommand::PinL3,
-                _ => MmuextCommand::PinL4,
-            };
-            *pin = mmuext(command, memory.mfn_of(*table).0);
-        }
-        memory.mmu_update(locks.get(..tables.len()).unwrap_or(&[]));
-        memory.mmuext(pins.get(..tables.len()).unwrap_or(&[]));
+/// Maps `frame` for the kernel alone at `address`, in the root that maps the kernel and no program.
+///
+/// # Errors
+/// [`OutOfFrames`]: nothing has changed.
+pub fn map_kernel_page(
+    memory: &mut impl Memory,
+    frames: &mut FrameTable<'_>,
+    kernel_root: Pfn,
+    address: u64,
+    frame: Pfn,
+) -> Result<(), OutOfFrames> {
+    let entry = entry_for(memory, frame, pager::HEAP_FLAGS);
+    link(memory, frames, (kernel_root, kernel_root), address, entry)
+}
+
+/// Writes the L1 entry for `address` in the tables of `root`, making the tables that are missing.
+fn link(
+    memory: &mut impl Memory,
+    frames: &mut FrameTable<'_>,
+    (root, kernel_root): (Pfn, Pfn),
+    address: u64,
+    leaf: u64,
+) -> Result<(), OutOfFrames> {
+    let slot = walk::walk(memory, root, address);
+    let missing = usize::from(slot.level - 1);
+    let tables = take_several(frames, missing)?;
+    let mut made = [(Pfn(0), 0); LOWER_LEVELS];
+    let mut entry = leaf;
+    for ((table, level), made) in tables.into_iter().flatten().zip(1..).zip(made.iter_mut()) {
+        memory.page(table).fill(0);
+        write_word(memory, table, walk::index(address, level), entry);
+        entry = entry_for(memory, table, TABLE_FLAGS);
+        *made = (table, level);
     }
+    make_tables(memory, kernel_root, made.get(..missing).unwrap_or(&[]));
+    memory.mmu_update(&[update(walk::location(memory, slot.table, slot.index), entry)]);
+    Ok(())
+}
+
+/// Turns filled frames into page tables, children first.
+fn make_tables(memory: &mut impl Memory, kernel_root: Pfn, tables: &[(Pfn, u8)]) {
+    if tables.is_empty() {
+        return;
+    }
+    let mut locks = [MmuUpdate::default(); LOWER_LEVELS];
+    let mut pins = [MmuextOp::default(); LOWER_LEVELS];
+    let slots = locks.iter_mut().zip(pins.iter_mut());
+    for ((table, level), (lock, pin)) in tables.iter().zip(slots) {
+        *lock = physmap_update(memory, kernel_root, *table, PhysmapAccess::ReadOnly);
+        let command = match level {
+            1 => MmuextCommand::PinL1,
+            2 => MmuextCommand::PinL2,
+            3 => MmuextCommand::PinL3,
+            _ => MmuextCommand::PinL4,
+        };
+        *pin = mmuext(command, memory.mfn_of(*table).0);
+    }
+    memory.mmu_update(locks.get(..tables.len()).unwrap_or(&[]));
+    memory.mmuext(pins.get(..tables.len()).unwrap_or(&[]));
 }
 
 /// How a frame is mapped in the physmap.
@@ -211,7 +238,7 @@ pub enum PhysmapAccess {
 }
 
 /// The request that changes how `frame` is mapped in the physmap.
-pub fn physmap_update(memory: &impl Memory, root: Pfn, frame: Pfn, access: PhysmapAccess) -> MmuUpdate {
+pub fn physmap_update(memory: &impl Tables, root: Pfn, frame: Pfn, access: PhysmapAccess) -> MmuUpdate {
     let slot = walk::walk(memory, root, abi::layout::PHYSMAP + (frame.0 << PAGE_SHIFT));
     let writable = PteFlags::WRITABLE.bits();
     let entry = match access {
@@ -219,15 +246,6 @@ pub fn physmap_update(memory: &impl Memory, root: Pfn, frame: Pfn, access: Physm
         PhysmapAccess::ReadWrite => slot.entry | writable,
     };
     update(walk::location(memory, slot.table, slot.index), entry)
-}
-
-/// The request that writes `entry` at machine address `location`.
-#[must_use]
-pub const fn update(location: u64, entry: u64) -> MmuUpdate {
-    MmuUpdate {
-        pointer: location | MMU_NORMAL_PT_UPDATE,
-        value: entry,
-    }
 }
 
 /// An operation on a machine frame.
@@ -239,11 +257,6 @@ pub const fn mmuext(command: MmuextCommand, argument: u64) -> MmuextOp {
         arg1: argument,
         arg2: 0,
     }
-}
-
-/// The entry that names `frame`.
-pub fn entry_for(memory: &impl Memory, frame: Pfn, flags: PteFlags) -> u64 {
-    (memory.mfn_of(frame).0 << PAGE_SHIFT) | flags.bits()
 }
 
 fn write_word(memory: &mut impl Memory, frame: Pfn, index: u16, word: u64) {

@@ -11,6 +11,10 @@ pub const HEAP_BASE: u64 = 0xffff_c800_0000_0000;
 pub const HEAP_MAX_PAGES: u64 = 512;
 /// The mark of an L1 entry whose page is the kernel's own code, paged out: not present, its frame still in the entry.
 pub const PAGED_OUT: u64 = 1 << 9;
+/// The rights of a heap page.
+pub const HEAP_FLAGS: PteFlags = PteFlags::PRESENT
+    .union(PteFlags::WRITABLE)
+    .union(PteFlags::NO_EXECUTE);
 const _: () = assert!(PAGED_OUT & PteFlags::AVAILABLE_LOW.bits() != 0);
 
 /// Bits of a page fault's error code (SDM vol. 3A, 4.7).

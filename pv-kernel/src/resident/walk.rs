@@ -1,8 +1,8 @@
 //! Reading page tables (SDM vol. 3A, 4.5). Entries hold machine frames; the machine-to-pfn table leads back.
 use crate::addr::{Mfn, PageRange, Pfn};
-use crate::machine::Memory;
+use crate::machine::Tables;
 use abi::layout::{PAGE_SHIFT, PAGE_SIZE};
-use abi::mmu::{PTE_FRAME, PteFlags};
+use abi::mmu::{MMU_NORMAL_PT_UPDATE, MmuUpdate, PTE_FRAME, PteFlags};
 use x86_64::VirtAddr;
 use x86_64::structures::paging::page_table::PageTableLevel;
 
@@ -28,7 +28,7 @@ pub const fn span(level: u8) -> u64 {
 }
 
 /// The frame that an entry names.
-pub fn frame_of(memory: &impl Memory, entry: u64) -> Pfn {
+pub fn frame_of(memory: &impl Tables, entry: u64) -> Pfn {
     memory.pfn_of(Mfn((entry & PTE_FRAME) >> PAGE_SHIFT))
 }
 
@@ -39,8 +39,22 @@ pub const fn is_present(entry: u64) -> bool {
 }
 
 /// Machine address of an entry: how hypercalls name it.
-pub fn location(memory: &impl Memory, table: Pfn, index: u16) -> u64 {
+pub fn location(memory: &impl Tables, table: Pfn, index: u16) -> u64 {
     (memory.mfn_of(table).0 << PAGE_SHIFT) | (u64::from(index) * 8)
+}
+
+/// The request that writes `entry` at machine address `location`.
+#[must_use]
+pub const fn update(location: u64, entry: u64) -> MmuUpdate {
+    MmuUpdate {
+        pointer: location | MMU_NORMAL_PT_UPDATE,
+        value: entry,
+    }
+}
+
+/// The entry that names `frame`.
+pub fn entry_for(memory: &impl Tables, frame: Pfn, flags: PteFlags) -> u64 {
+    (memory.mfn_of(frame).0 << PAGE_SHIFT) | flags.bits()
 }
 
 /// Where the walk of an address ends.
@@ -57,7 +71,7 @@ pub struct Slot {
 }
 
 /// Walks from `root` as far as there are tables.
-pub fn walk(memory: &impl Memory, root: Pfn, address: u64) -> Slot {
+pub fn walk(memory: &impl Tables, root: Pfn, address: u64) -> Slot {
     let mut table = root;
     let mut level = ROOT_LEVEL;
     loop {
@@ -77,13 +91,13 @@ pub fn walk(memory: &impl Memory, root: Pfn, address: u64) -> Slot {
 }
 
 /// The L1 entry for `address`, if the tables for it are there.
-pub fn leaf(memory: &impl Memory, root: Pfn, address: u64) -> Option<Slot> {
+pub fn leaf(memory: &impl Tables, root: Pfn, address: u64) -> Option<Slot> {
     let slot = walk(memory, root, address);
     (slot.level == 1).then_some(slot)
 }
 
 /// The first page of `range` that has an L1 entry other than 0.
-pub fn first_leaf(memory: &impl Memory, root: Pfn, range: PageRange) -> Option<(u64, Slot)> {
+pub fn first_leaf(memory: &impl Tables, root: Pfn, range: PageRange) -> Option<(u64, Slot)> {
     let mut address = range.start();
     while address < range.end() {
         let slot = walk(memory, root, address);

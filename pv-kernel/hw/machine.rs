@@ -1,0 +1,224 @@
+//! The machine that the library's traits speak of: ring 1 on xen-lite.
+use crate::entry::{ring3_enter, trap_context};
+use crate::tables::{DirectTables, physmap};
+use crate::{pager, vector_state};
+use abi::console::{ConsoleIo, MAX_TRANSFER};
+use abi::hypercall::{Hypercall, SegmentBase};
+use abi::mmu::{MmuUpdate, MmuextOp};
+use abi::sched::{SchedOp, ShutdownReason};
+use abi::stub::hypercall;
+use core::arch::asm;
+use core::arch::x86_64::_rdtsc;
+use pv_kernel::addr::{Mfn, Pfn};
+use pv_kernel::context::Context;
+use pv_kernel::machine::{Cpu, Memory, Page, Tables, Terminal};
+
+/// Whether RDFSBASE and its like may be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BaseInstructions {
+    Usable,
+    Absent,
+}
+
+/// Whether pageable code is paged out at every trap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Eviction {
+    Never,
+    EveryTrap,
+}
+
+/// The machine; there is one.
+#[derive(Debug)]
+pub(crate) struct RingOne {
+    tables: DirectTables,
+    first_page: Pfn,
+    base_instructions: BaseInstructions,
+    eviction: Eviction,
+    fs_base: u64,
+    gs_base: u64,
+}
+
+impl RingOne {
+    /// # Safety
+    /// Called once: the bytes of the frames from `first_page` on are reached through it alone.
+    pub(crate) const unsafe fn new(
+        tables: DirectTables,
+        first_page: Pfn,
+        base_instructions: BaseInstructions,
+        eviction: Eviction,
+    ) -> Self {
+        Self {
+            tables,
+            first_page,
+            base_instructions,
+            eviction,
+            fs_base: 0,
+            gs_base: 0,
+        }
+    }
+}
+
+impl Tables for RingOne {
+    fn mfn_of(&self, frame: Pfn) -> Mfn {
+        self.tables.mfn_of(frame)
+    }
+
+    fn pfn_of(&self, frame: Mfn) -> Pfn {
+        self.tables.pfn_of(frame)
+    }
+
+    fn entry(&self, table: Pfn, index: u16) -> u64 {
+        self.tables.entry(table, index)
+    }
+
+    fn mmu_update(&mut self, requests: &[MmuUpdate]) {
+        self.tables.mmu_update(requests);
+    }
+
+    fn mmuext(&mut self, operations: &[MmuextOp]) {
+        self.tables.mmuext(operations);
+    }
+}
+
+impl Memory for RingOne {
+    fn page(&mut self, frame: Pfn) -> &mut Page {
+        // `mfn_of` panics for a frame that is not the domain's.
+        let Mfn(_) = self.mfn_of(frame);
+        assert!(frame >= self.first_page, "{frame:?} is not for programs");
+        // SAFETY: the physmap maps the frame; it belongs to the frame table, so nothing of Rust's lies in it, and the
+        // borrow of the one machine keeps a second reference away.
+        unsafe { &mut *(physmap(frame) as *mut Page) }
+    }
+}
+
+impl Terminal for RingOne {
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        console_write(bytes)
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> usize {
+        let count = (buffer.len() as u64).min(MAX_TRANSFER);
+        let arguments = [ConsoleIo::Read.raw(), count, buffer.as_mut_ptr() as u64, 0, 0];
+        // SAFETY: the buffer is ours and as long as said.
+        let read = unsafe { hypercall(Hypercall::ConsoleIo, arguments) };
+        read.ok()
+            .ok()
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(0)
+    }
+
+    fn wait(&mut self, conditions: u64) {
+        let arguments = [SchedOp::Block.raw(), 0, conditions, 0, 0];
+        // SAFETY: it only takes time.
+        unsafe { hypercall(Hypercall::SchedOp, arguments) };
+    }
+}
+
+/// Prints some of `bytes`; how many.
+pub(crate) fn console_write(bytes: &[u8]) -> usize {
+    let count = (bytes.len() as u64).min(MAX_TRANSFER);
+    let arguments = [ConsoleIo::Write.raw(), count, bytes.as_ptr() as u64, 0, 0];
+    // SAFETY: the hypervisor only reads the bytes.
+    let written = unsafe { hypercall(Hypercall::ConsoleIo, arguments) };
+    written
+        .ok()
+        .ok()
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(0)
+        .min(bytes.len())
+}
+
+/// Ends the domain.
+pub(crate) fn shutdown(reason: ShutdownReason, code: u64) -> ! {
+    let arguments = [SchedOp::Shutdown.raw(), reason.raw(), code, 0, 0];
+    loop {
+        // SAFETY: nothing runs after it.
+        unsafe { hypercall(Hypercall::SchedOp, arguments) };
+    }
+}
+
+impl Cpu for RingOne {
+    fn run_user(&mut self, context: &mut Context) {
+        let area = trap_context();
+        // SAFETY: no program runs, so the area is Rust's.
+        unsafe { area.write(*context) };
+        // SAFETY: the context has ring 3's segments and flags and a canonical rip; kernel and trap area are mapped in
+        // every address space.
+        unsafe { ring3_enter() };
+        // SAFETY: as above.
+        *context = unsafe { area.read() };
+        if self.eviction == Eviction::EveryTrap {
+            pager::page_out_text();
+        }
+    }
+
+    fn reset_user_state(&mut self) {
+        vector_state::clear();
+        // SAFETY: 64-bit code needs no data segments; SS is not touched.
+        unsafe {
+            asm!(
+                "mov ds, {0:e}",
+                "mov es, {0:e}",
+                "mov fs, {0:e}",
+                "mov gs, {0:e}",
+                in(reg) 0,
+                options(nomem, nostack, preserves_flags)
+            );
+        }
+        self.set_fs_base(0);
+        self.set_gs_base(0);
+    }
+
+    fn random(&mut self) -> [u8; 16] {
+        let words = [0, 1].map(|salt: u64| {
+            // SAFETY: reading the counter changes nothing.
+            let counter = unsafe { _rdtsc() };
+            // Spreads the few bits that change (the finaliser of MurmurHash3).
+            let mixed = (counter ^ counter >> 33 ^ salt << 63).wrapping_mul(0xff51_afd7_ed55_8ccd);
+            (mixed ^ mixed >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53)
+        });
+        let [low, high] = words.map(u128::from);
+        (low | high << 64).to_le_bytes()
+    }
+
+    fn yield_now(&mut self) {
+        // SAFETY: it only takes time.
+        unsafe { hypercall(Hypercall::SchedOp, [SchedOp::Yield.raw(), 0, 0, 0, 0]) };
+    }
+
+    fn set_fs_base(&mut self, base: u64) {
+        self.fs_base = base;
+        set_base(SegmentBase::Fs, base);
+    }
+
+    fn set_gs_base(&mut self, base: u64) {
+        self.gs_base = base;
+        set_base(SegmentBase::Gs, base);
+    }
+
+    fn fs_base(&self) -> u64 {
+        if self.base_instructions == BaseInstructions::Absent {
+            return self.fs_base;
+        }
+        let base;
+        // SAFETY: start_info says that the instruction works.
+        unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+        base
+    }
+
+    fn gs_base(&self) -> u64 {
+        if self.base_instructions == BaseInstructions::Absent {
+            return self.gs_base;
+        }
+        let base;
+        // SAFETY: start_info says that the instruction works.
+        unsafe { asm!("rdgsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+        base
+    }
+}
+
+fn set_base(which: SegmentBase, base: u64) {
+    // SAFETY: the kernel itself uses neither FS nor GS.
+    let returned = unsafe { hypercall(Hypercall::SetSegmentBase, [which.raw(), base, 0, 0, 0]) };
+    assert!(returned.ok().is_ok(), "set_segment_base refused {base:#x}");
+}

@@ -1,0 +1,146 @@
+//! Paging for the kernel itself: its heap appears at its first touch, its pageable code goes out and comes back.
+//!
+//! The fault handler may interrupt any pageable code. It uses nothing but the state here, which is locked only while
+//! resident code runs that touches resident memory alone.
+use crate::tables::DirectTables;
+use abi::layout::PAGE_SIZE;
+use abi::mmu::{MmuUpdate, MmuextCommand, MmuextOp};
+use pv_kernel::addr::Pfn;
+use pv_kernel::machine::Tables;
+use pv_kernel::resident::pager::{self, HEAP_FLAGS, HEAP_MAX_PAGES, KernelFault, PAGED_OUT, Pageable};
+use pv_kernel::resident::walk;
+use spin::Mutex;
+
+/// How often the pager has worked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Heap pages that have appeared.
+    pub(crate) heap: u64,
+    /// Code pages that have come back.
+    pub(crate) text: u64,
+}
+
+struct Pager {
+    tables: DirectTables,
+    root: Pfn,
+    pageable: Pageable,
+    /// Empty frames for the heap.
+    pool: [Pfn; HEAP_MAX_PAGES as usize],
+    counts: Counts,
+}
+
+static PAGER: Mutex<Option<Pager>> = Mutex::new(None);
+
+unsafe extern "C" {
+    static pageable_text_start: u8;
+    static pageable_text_end: u8;
+}
+
+/// Where the pageable code is: first address, first address past it.
+fn pageable_text() -> (u64, u64) {
+    (
+        &raw const pageable_text_start as u64,
+        &raw const pageable_text_end as u64,
+    )
+}
+
+/// Begins to page: the heap's first page is there, and it may have one more for each frame of `pool`, all of them empty.
+/// Says how many pages it has in all.
+pub(crate) fn open(tables: DirectTables, root: Pfn, pool: impl Iterator<Item = Pfn>) -> u64 {
+    let mut frames = [Pfn(0); HEAP_MAX_PAGES as usize];
+    let mut heap_pages = 1;
+    for (slot, frame) in frames.iter_mut().zip(pool) {
+        *slot = frame;
+        heap_pages += 1;
+    }
+    let (text_start, text_end) = pageable_text();
+    let pageable = Pageable {
+        text_start,
+        text_end,
+        heap_pages,
+    };
+    *PAGER.lock() = Some(Pager {
+        tables,
+        root,
+        pageable,
+        pool: frames,
+        counts: Counts::default(),
+    });
+    heap_pages
+}
+
+/// Serves a page fault of ring 1.
+pub(crate) fn fault(address: u64, error: u64) -> KernelFault {
+    // The lock is taken where no fault can be served: a fault that finds it taken is a bug.
+    let Some(mut pager) = PAGER.try_lock() else {
+        return KernelFault::Bug;
+    };
+    pager
+        .as_mut()
+        .map_or(KernelFault::Bug, |pager| pager.serve(address, error))
+}
+
+/// What has been paged so far.
+pub(crate) fn counts() -> Counts {
+    PAGER
+        .lock()
+        .as_ref()
+        .map_or(Counts::default(), |pager| pager.counts)
+}
+
+/// Pages all pageable code out.
+pub(crate) fn page_out_text() {
+    if let Some(pager) = PAGER.lock().as_mut() {
+        pager.page_out_text();
+    }
+}
+
+impl Pager {
+    fn serve(&mut self, address: u64, error: u64) -> KernelFault {
+        let Some(slot) = walk::leaf(&self.tables, self.root, address) else {
+            return KernelFault::Bug;
+        };
+        let fault = pager::decide(&self.pageable, address, error, slot.entry);
+        let location = walk::location(&self.tables, slot.table, slot.index);
+        let entry = match fault {
+            KernelFault::Heap => {
+                let Some(frame) = self.pool.get(self.counts.heap as usize) else {
+                    return KernelFault::Bug;
+                };
+                self.counts.heap += 1;
+                walk::entry_for(&self.tables, *frame, HEAP_FLAGS)
+            }
+            KernelFault::Text(entry) => {
+                self.counts.text += 1;
+                entry
+            }
+            KernelFault::Bug => return fault,
+        };
+        self.tables.mmu_update(&[walk::update(location, entry)]);
+        fault
+    }
+
+    fn page_out_text(&mut self) {
+        let mut updates = [MmuUpdate::default(); 64];
+        let mut address = self.pageable.text_start;
+        while address < self.pageable.text_end {
+            let mut count = 0;
+            while count < updates.len() && address < self.pageable.text_end {
+                if let Some(slot) = walk::leaf(&self.tables, self.root, address)
+                    && slot.entry & PAGED_OUT == 0
+                {
+                    let location = walk::location(&self.tables, slot.table, slot.index);
+                    updates[count] = walk::update(location, pager::page_out(slot.entry));
+                    count += 1;
+                }
+                address += PAGE_SIZE;
+            }
+            self.tables.mmu_update(updates.get(..count).unwrap_or(&[]));
+        }
+        let flush = MmuextOp {
+            command: MmuextCommand::TlbFlushLocal.raw(),
+            ..MmuextOp::default()
+        };
+        self.tables.mmuext(&[flush]);
+    }
+}

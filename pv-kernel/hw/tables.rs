@@ -1,0 +1,95 @@
+//! Page tables by hypercall, and read through the physmap.
+use abi::errno::Errno;
+use abi::hypercall::Hypercall;
+use abi::layout::{MACHINE_TO_PFN, PAGE_SHIFT, PHYSMAP};
+use abi::mmu::{MAX_BATCH, MmuUpdate, MmuextOp};
+use abi::stub::{Returned, hypercall};
+use core::ptr::NonNull;
+use pv_kernel::addr::{Mfn, Pfn};
+use pv_kernel::machine::Tables;
+use volatile::VolatilePtr;
+
+/// Access to the page tables; needs no more than the frame list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DirectTables {
+    frame_list: &'static [u64],
+}
+
+impl DirectTables {
+    /// # Safety
+    /// `frame_list` is the domain's. Only the boot path and whoever it hands this to may change page tables.
+    pub(crate) const unsafe fn new(frame_list: &'static [u64]) -> Self {
+        Self { frame_list }
+    }
+}
+
+/// Address of a frame in the physmap.
+pub(crate) const fn physmap(frame: Pfn) -> u64 {
+    PHYSMAP + (frame.0 << PAGE_SHIFT)
+}
+
+/// Reads a word that the hypervisor maps: it may change at any time.
+fn read_word(address: u64) -> u64 {
+    let pointer = NonNull::new(address as *mut u64).unwrap_or(NonNull::dangling());
+    // SAFETY: callers pass addresses of the physmap or of the machine-to-pfn table, which are mapped and aligned.
+    let word = unsafe { VolatilePtr::new_read_only(pointer) };
+    word.read()
+}
+
+impl Tables for DirectTables {
+    fn mfn_of(&self, frame: Pfn) -> Mfn {
+        let mfn = usize::try_from(frame.0)
+            .ok()
+            .and_then(|index| self.frame_list.get(index));
+        Mfn(*mfn.unwrap_or_else(|| panic!("{frame:?} is not the domain's")))
+    }
+
+    fn pfn_of(&self, frame: Mfn) -> Pfn {
+        Pfn(read_word(MACHINE_TO_PFN + frame.0 * 8))
+    }
+
+    fn entry(&self, table: Pfn, index: u16) -> u64 {
+        assert!(
+            usize::try_from(table.0).is_ok_and(|pfn| pfn < self.frame_list.len()),
+            "{table:?}"
+        );
+        read_word(physmap(table) + u64::from(index) * 8)
+    }
+
+    fn mmu_update(&mut self, requests: &[MmuUpdate]) {
+        batched(Hypercall::MmuUpdate, requests);
+    }
+
+    fn mmuext(&mut self, operations: &[MmuextOp]) {
+        batched(Hypercall::MmuextOp, operations);
+    }
+}
+
+/// Makes the calls that it takes to do all of `items`.
+fn batched<T: core::fmt::Debug>(number: Hypercall, items: &[T]) {
+    let mut rest = items;
+    while let Some(first) = rest.first() {
+        let count = (rest.len() as u64).min(MAX_BATCH);
+        // SAFETY: the items are valid for the call; what they do to page tables is sound by the library's rules: frames
+        // that it maps are its own, and memory in use is never taken away.
+        let returned = unsafe { hypercall(number, [rest.as_ptr() as u64, count, 0, 0, 0]) };
+        let done = progress(returned, count);
+        assert!(
+            done.is_some(),
+            "{} refused: {:?}, first of the rest {first:x?}",
+            number.name(),
+            returned.ok()
+        );
+        rest = rest.get(done.unwrap_or(0)..).unwrap_or(&[]);
+    }
+}
+
+/// How far a batch came; nothing if it was refused for good.
+fn progress(returned: Returned, count: u64) -> Option<usize> {
+    match returned.ok() {
+        Ok(_) => usize::try_from(count).ok(),
+        // More work than one call does: the rest is asked for again.
+        Err(Errno::Again) => usize::try_from(returned.detail.min(count)).ok(),
+        Err(_) => None,
+    }
+}
