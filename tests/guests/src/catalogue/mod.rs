@@ -1,0 +1,235 @@
+//! The cases of the guest `suite`: name, story, and how each must end.
+//!
+//! A domain whose command line says `group=NAME` runs the group's cases one after another, one per incarnation, each
+//! case as often as its [`Case::runs`] says; `cases=A,B` runs the named ones so. The guest and the judge read the same
+//! list, so that neither can forget a case.
+use abi::reason::Reason;
+use core::fmt;
+
+mod injections;
+mod kills;
+mod refusals;
+
+pub use kills::SWEEP;
+
+/// How an incarnation ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The guest finds everything as it should be and powers off with code 0.
+    Passes,
+    /// The hypervisor kills it.
+    Killed(Reason),
+    /// Either, for whatever reason: what matters is that everybody else goes on.
+    Orderly,
+}
+
+impl fmt::Display for End {
+    /// As a manifest's `expect` says it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passes => formatter.write_str("shutdown"),
+            Self::Killed(reason) => write!(formatter, "killed:{}", reason.name()),
+            Self::Orderly => formatter.write_str("any"),
+        }
+    }
+}
+
+/// One behaviour.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Unique.
+    pub name: &'static str,
+    /// The rule, what an attacker would gain, how it is seen.
+    pub story: &'static str,
+    /// How many incarnations it takes; each gets its number, from 0.
+    pub runs: u32,
+    /// How it ends on QEMU (TCG).
+    pub on_qemu: End,
+    /// How it ends on Bochs.
+    pub on_bochs: End,
+}
+
+impl Case {
+    const fn new(name: &'static str, end: End, story: &'static str) -> Self {
+        Self {
+            name,
+            story,
+            runs: 1,
+            on_qemu: end,
+            on_bochs: end,
+        }
+    }
+
+    const fn passes(name: &'static str, story: &'static str) -> Self {
+        Self::new(name, End::Passes, story)
+    }
+
+    const fn dies(name: &'static str, reason: Reason, story: &'static str) -> Self {
+        Self::new(name, End::Killed(reason), story)
+    }
+
+    const fn anything_orderly(name: &'static str, story: &'static str) -> Self {
+        Self::new(name, End::Orderly, story)
+    }
+
+    const fn times(self, runs: u32) -> Self {
+        Self { runs, ..self }
+    }
+
+    const fn on_bochs(self, end: End) -> Self {
+        Self {
+            on_bochs: end,
+            ..self
+        }
+    }
+}
+
+/// Cases that share a domain.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// Unique.
+    pub name: &'static str,
+    /// In the order in which they run.
+    pub cases: &'static [Case],
+}
+
+/// Every group.
+pub const GROUPS: &[Group] = &[
+    Group {
+        name: "handlers",
+        cases: kills::HANDLERS,
+    },
+    Group {
+        name: "segments",
+        cases: kills::SEGMENTS,
+    },
+    Group {
+        name: "stacks",
+        cases: kills::STACKS,
+    },
+    Group {
+        name: "stack-sweep",
+        cases: kills::STACK_SWEEP,
+    },
+    Group {
+        name: "exits",
+        cases: kills::EXITS,
+    },
+    Group {
+        name: "registration",
+        cases: refusals::REGISTRATION,
+    },
+    Group {
+        name: "descriptors",
+        cases: refusals::DESCRIPTORS,
+    },
+    Group {
+        name: "calls",
+        cases: refusals::CALLS,
+    },
+    Group {
+        name: "paging",
+        cases: refusals::PAGING,
+    },
+    Group {
+        name: "privileged",
+        cases: injections::PRIVILEGED,
+    },
+    Group {
+        name: "returns",
+        cases: injections::RETURNS,
+    },
+    Group {
+        name: "frames",
+        cases: injections::FRAMES,
+    },
+    Group {
+        name: "switcher",
+        cases: injections::SWITCHER,
+    },
+    Group {
+        name: "console",
+        cases: injections::CONSOLE,
+    },
+];
+
+/// The group of this name.
+#[must_use]
+pub fn group(name: &str) -> Option<&'static Group> {
+    GROUPS.iter().find(|group| group.name == name)
+}
+
+/// The case of this name.
+#[must_use]
+pub fn case(name: &str) -> Option<&'static Case> {
+    GROUPS
+        .iter()
+        .flat_map(|group| group.cases)
+        .find(|case| case.name == name)
+}
+
+/// Which case, and which of its runs, incarnation number `incarnation` of a list is.
+#[must_use]
+pub fn pick<'a>(cases: impl Iterator<Item = &'a Case>, incarnation: u32) -> Option<(&'a Case, u32)> {
+    let mut left = incarnation;
+    for case in cases {
+        if left < case.runs {
+            return Some((case, left));
+        }
+        left -= case.runs;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_cases_and_no_two_groups_share_a_name() {
+        let mut seen = BTreeSet::new();
+        for name in GROUPS.iter().flat_map(|group| group.cases).map(|case| case.name) {
+            assert!(seen.insert(name), "{name} twice");
+        }
+        let groups: BTreeSet<_> = GROUPS.iter().map(|group| group.name).collect();
+        assert_eq!(groups.len(), GROUPS.len());
+    }
+
+    #[test]
+    fn every_run_of_every_case_is_picked_once_and_in_order() {
+        let cases = [Case::passes("a", "").times(2), Case::passes("b", "").times(3)];
+        let picked: std::vec::Vec<_> = (0..6)
+            .map(|n| pick(cases.iter(), n).map(|(case, run)| (case.name, run)))
+            .collect();
+        assert_eq!(
+            picked,
+            [
+                Some(("a", 0)),
+                Some(("a", 1)),
+                Some(("b", 0)),
+                Some(("b", 1)),
+                Some(("b", 2)),
+                None
+            ]
+        );
+    }
+
+    #[test]
+    fn every_case_tells_its_story() {
+        for case in GROUPS.iter().flat_map(|group| group.cases) {
+            assert!(case.story.len() > 30, "{} says too little", case.name);
+            assert!(case.runs > 0, "{} never runs", case.name);
+        }
+    }
+
+    #[test]
+    fn ends_are_written_as_manifests_write_them() {
+        assert_eq!(std::format!("{}", End::Passes), "shutdown");
+        assert_eq!(
+            std::format!("{}", End::Killed(Reason::NoHandler)),
+            "killed:no-handler"
+        );
+    }
+}
