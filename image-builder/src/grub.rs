@@ -15,6 +15,40 @@ pub const DIRECTORY: &str = "xen-lite";
 /// Bytes of the boot sector that are code; the partition table follows.
 pub const BOOT_CODE_SIZE: usize = 440;
 
+/// One of the two images.
+struct Target {
+    format: &'static str,
+    modules: &'static str,
+    /// GRUB modules beside [`COMMON`].
+    own: &'static [&'static str],
+    /// Lines that make a BIOS machine tell of a failure on the first serial port; UEFI's console goes there anyway.
+    speak: &'static [&'static str],
+}
+
+const COMMON: &[&str] = &[
+    "fat",
+    "part_msdos",
+    "multiboot2",
+    "search_fs_file",
+    "echo",
+    "halt",
+];
+const BIOS: Target = Target {
+    format: "i386-pc",
+    modules: GRUB_PC,
+    own: &["biosdisk", "serial", "terminal"],
+    speak: &[
+        "serial --unit=0 --speed=115200",
+        "terminal_output --append serial",
+    ],
+};
+const UEFI: Target = Target {
+    format: "x86_64-efi",
+    modules: GRUB_EFI,
+    own: &["efi_gop"],
+    speak: &[],
+};
+
 /// What makes a disk boot.
 #[derive(Debug)]
 pub struct Grub {
@@ -29,18 +63,8 @@ pub struct Grub {
 /// Has grub-mkimage make both images.
 pub fn make(files: &BootFiles) -> Result<Grub> {
     let work = tempfile::tempdir().context("cannot create a temporary directory")?;
-    let commands = work.path().join("early.cfg");
-    fs::write(&commands, script(files)).with_context(|| format!("cannot write {}", commands.display()))?;
-    let common = ["fat", "part_msdos", "multiboot2", "search_fs_file"];
-    let core = mkimage(work.path(), "i386-pc", GRUB_PC, &commands, &common, &["biosdisk"])?;
-    let efi = mkimage(
-        work.path(),
-        "x86_64-efi",
-        GRUB_EFI,
-        &commands,
-        &common,
-        &["efi_gop"],
-    )?;
+    let core = mkimage(work.path(), &BIOS, files)?;
+    let efi = mkimage(work.path(), &UEFI, files)?;
     let boot = Path::new(GRUB_PC).join("boot.img");
     let mut boot_code = fs::read(&boot).with_context(|| format!("cannot read {}", boot.display()))?;
     if boot_code.len() < BOOT_CODE_SIZE {
@@ -57,7 +81,7 @@ pub fn module_file(index: usize) -> String {
 }
 
 /// GRUB's commands. A file's label follows its path, so that a hypervisor can print it.
-fn script(files: &BootFiles) -> String {
+fn script(files: &BootFiles, target: &Target) -> String {
     let mut lines = vec![
         format!("search.file /{DIRECTORY}/{} root", module_file(0)),
         format!("multiboot2 /{DIRECTORY}/xen-lite"),
@@ -71,28 +95,35 @@ fn script(files: &BootFiles) -> String {
         lines.push(format!("module2 /{DIRECTORY}/{} {label}", module_file(index)));
     }
     lines.push("boot".to_owned());
+    // Reached only if something above failed: nobody is there to read a screen or to type.
+    lines.extend(target.speak.iter().map(ToString::to_string));
+    lines.push("echo (grub) the hypervisor or one of its modules could not be loaded".to_owned());
+    lines.push("halt".to_owned());
     lines.join("\n") + "\n"
 }
 
-fn mkimage(
-    work: &Path,
-    format: &str,
-    modules_dir: &str,
-    commands: &Path,
-    common: &[&str],
-    own: &[&str],
-) -> Result<Vec<u8>> {
-    let image = work.join(format);
+fn mkimage(work: &Path, target: &Target, files: &BootFiles) -> Result<Vec<u8>> {
+    let image = work.join(target.format);
+    let commands = work.join("early.cfg");
+    fs::write(&commands, script(files, target))
+        .with_context(|| format!("cannot write {}", commands.display()))?;
     let program = find_program("grub-mkimage").context("grub-mkimage is not in the search path")?;
     let mut command = Command::new(program);
-    command.args(["-O", format, "-d", modules_dir, "-p", &format!("/{DIRECTORY}")]);
+    command.args([
+        "-O",
+        target.format,
+        "-d",
+        target.modules,
+        "-p",
+        &format!("/{DIRECTORY}"),
+    ]);
     command
         .arg("-c")
         .arg(commands)
         .arg("-o")
         .arg(&image)
-        .args(common)
-        .args(own);
+        .args(COMMON)
+        .args(target.own);
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -121,10 +152,12 @@ mod tests {
             hypervisor: Vec::new(),
             modules: vec![module("records"), module("../a b;c")],
         };
+        let script = script(&files, &BIOS);
+        let end = script.find("\nboot\n").unwrap();
         assert_eq!(
-            script(&files),
-            "search.file /xen-lite/m000 root\nmultiboot2 /xen-lite/xen-lite\nmodule2 /xen-lite/m000 records\n\
-             module2 /xen-lite/m001 ..abc\nboot\n"
+            script[..end],
+            *"search.file /xen-lite/m000 root\nmultiboot2 /xen-lite/xen-lite\n\
+              module2 /xen-lite/m000 records\nmodule2 /xen-lite/m001 ..abc"
         );
     }
 }

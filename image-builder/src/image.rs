@@ -256,8 +256,7 @@ mod tests {
 
     #[test]
     fn the_files_are_read_back_from_the_partition() {
-        // More than the smallest partition holds.
-        let files = files(40 << 20);
+        let files = files(1_000_001);
         let file = image(&files);
         let start = PARTITION_START * SECTOR;
         let partition = StreamSlice::new(&file, start, file.metadata().unwrap().len()).unwrap();
@@ -277,6 +276,13 @@ mod tests {
         assert_eq!(read("xen-lite/xen-lite"), files.hypervisor);
         assert_eq!(read("xen-lite/m000"), files.modules[0].content);
         assert!(read("xen-lite/m001") == files.modules[1].content);
+    }
+
+    #[test]
+    fn the_partition_grows_with_its_files() {
+        assert_eq!(partition_size(&grub(), &files(0)), SMALLEST);
+        let large = 80 << 20;
+        assert!(partition_size(&grub(), &files(large)) > large as u64);
     }
 
     #[test]

@@ -427,13 +427,47 @@ impl Outcome {
 
 /// A line of a console without what would move the cursor of the terminal that shows it.
 fn printable(line: &str) -> String {
-    line.chars()
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
+    let mut text = String::new();
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            // A control sequence: ESC [ parameters, up to a letter or one of @ [ \ ] ^ _ ` { | } ~.
+            '\x1b' if rest.as_str().starts_with('[') => {
+                rest.next();
+                rest.find(|c| ('@'..='~').contains(c));
             }
-        })
-        .collect()
+            '\t' => text.push(c),
+            _ if c.is_control() => {}
+            _ => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_sequences_are_left_out_of_reports() {
+        assert_eq!(printable("\x1b[2J\x1b[01;01Hone\x07 \x1b[0mtwo\x1b"), "one two");
+        assert_eq!(printable("a\tb \u{e4}\x1b[1"), "a\tb \u{e4}");
+    }
+
+    #[test]
+    fn memory_covers_the_domains_and_never_falls_below_the_least() {
+        let manifest = |memory: &str| {
+            Manifest::parse(&format!(
+                "[[domain]]\nname = \"a\"\nkernel = \"k\"\nmemory = \"{memory}\""
+            ))
+            .unwrap()
+        };
+        let files = BootFiles {
+            hypervisor: Vec::new(),
+            modules: Vec::new(),
+        };
+        assert_eq!(machine_memory_mib(&manifest("4M"), &files), LEAST_MIB);
+        let large = machine_memory_mib(&manifest("1G"), &files);
+        assert!((1024 + 128..1400).contains(&large), "{large}");
+    }
 }

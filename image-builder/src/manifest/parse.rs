@@ -570,7 +570,7 @@ mod tests {
                 .contains("nothing is waited for")
         );
         assert!(refusal(&format!("{A}witness = true")).contains("until"));
-        assert!(refusal(&A.repeat(1).replace("kernel = \"k\"", "")).contains("kernel"));
+        assert!(refusal(&A.replace("kernel = \"k\"", "")).contains("kernel"));
     }
 
     #[test]
