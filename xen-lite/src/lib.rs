@@ -13,11 +13,15 @@ pub mod descriptor;
 pub mod domain;
 pub mod elf;
 pub mod guest_mem;
+pub mod hypercall;
 pub mod paging;
 pub mod platform;
 pub mod record;
+pub mod recorder;
 pub mod sched;
+pub mod switcher;
 pub mod trap;
+pub mod vcpu;
 
 #[cfg(test)]
 mod testing;

@@ -1,4 +1,4 @@
-//! Domains: how one is laid out in memory before its first instruction, and what it is told.
+//! Domains: our record of a guest, its life from the building of its memory to the taking back of it.
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -6,5 +6,159 @@
     clippy::panic
 )]
 
+pub mod build;
 pub mod layout;
 pub mod start_info;
+
+use crate::addr::{DomainId, Mfn};
+use crate::boot_image::DomainSpec;
+use crate::console::ring::Ring;
+use crate::paging::{DomainMemory, Teardown};
+use crate::recorder::Recorder;
+use crate::switcher::Registers;
+use crate::trap::table::TrapTable;
+use crate::vcpu::{Vcpu, VcpuSet};
+use abi::reason::Reason;
+use abi::sched::{ShutdownReason, WAKE_INPUT, WAKE_OUTPUT};
+use build::Builder;
+
+/// Bytes that wait to be read by a guest.
+pub const INPUT_BYTES: usize = 1024;
+/// Bytes that a guest has written and no terminal has taken yet.
+pub const OUTPUT_BYTES: usize = 4096;
+
+/// What was typed, what was written.
+pub struct Console {
+    /// Towards the guest.
+    pub input: Ring<INPUT_BYTES>,
+    /// From the guest.
+    pub output: Ring<OUTPUT_BYTES>,
+}
+
+/// How an incarnation ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// It was killed.
+    Killed(Reason),
+    /// It ended itself, with this code.
+    Shutdown(ShutdownReason, u64),
+}
+
+/// Why a vCPU does not run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wait {
+    /// When it goes on anyway, in nanoseconds since boot.
+    pub deadline_ns: Option<u64>,
+    /// What it waits for.
+    pub mask: u64,
+}
+
+/// Where a domain is in its life. Building and dying go in bounded steps, each a turn of the domain's own.
+pub enum Stage {
+    /// Its memory is being filled.
+    Building(Builder),
+    /// It runs, or waits.
+    Live,
+    /// Its memory is being taken back.
+    Dying(Teardown, End),
+    /// It is over.
+    Ended(End),
+}
+
+/// One domain.
+pub struct Domain {
+    /// Its number.
+    pub id: DomainId,
+    /// What the manifest says of it.
+    pub config: DomainSpec<'static>,
+    /// What it owns.
+    pub memory: DomainMemory,
+    /// Its processor.
+    pub vcpu: Vcpu,
+    /// Its console.
+    pub console: Console,
+    /// Where it is in its life.
+    pub stage: Stage,
+    /// What it waits for, while it is live.
+    pub wait: Option<Wait>,
+    /// How often it has been restarted.
+    pub incarnation: u32,
+    /// Its last entries into the hypervisor.
+    pub recorder: Recorder,
+    /// Lines that it has written to its console: a witness's signs of life.
+    pub lines: u64,
+}
+
+impl Domain {
+    /// A domain that is about to be built for the first time.
+    #[must_use]
+    pub fn new(id: DomainId, config: DomainSpec<'static>, set: VcpuSet, vector_state: Mfn) -> Self {
+        Self {
+            id,
+            config,
+            memory: DomainMemory::new(id, set.slot_entry()),
+            vcpu: Vcpu {
+                registers: Registers::default(),
+                registers_end: 0,
+                set,
+                vector_state,
+                bases: [0; 2],
+                traps: TrapTable::EMPTY,
+                syscall_entry: None,
+                kernel_stack: 0,
+            },
+            console: Console {
+                input: Ring::new(),
+                output: Ring::new(),
+            },
+            stage: Stage::Building(Builder::new()),
+            wait: None,
+            incarnation: 0,
+            recorder: Recorder::new(),
+            lines: 0,
+        }
+    }
+
+    /// The wake conditions that hold.
+    #[must_use]
+    pub fn conditions(&self) -> u64 {
+        let input = if self.console.input.is_empty() {
+            0
+        } else {
+            WAKE_INPUT
+        };
+        let output = if self.console.output.room() == 0 {
+            0
+        } else {
+            WAKE_OUTPUT
+        };
+        input | output
+    }
+
+    /// Whether it has something to do now; a wait that is over is ended, and its result told to the guest.
+    pub fn wants_turn(&mut self, now_ns: u64) -> bool {
+        match self.stage {
+            Stage::Building(_) | Stage::Dying(..) => true,
+            Stage::Ended(_) => false,
+            Stage::Live => match self.wait {
+                None => true,
+                Some(wait) => {
+                    let holds = self.conditions() & wait.mask;
+                    let over = holds != 0 || wait.deadline_ns.is_some_and(|deadline| deadline <= now_ns);
+                    if over {
+                        self.wait = None;
+                        self.vcpu.registers.rax = 0;
+                        self.vcpu.registers.rdx = holds;
+                    }
+                    over
+                }
+            },
+        }
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended(_))
+    }
+}

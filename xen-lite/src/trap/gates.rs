@@ -4,6 +4,7 @@
 //! 2. A guest's wish decides the privilege of gates to ring 1 alone.
 //! 3. Vectors that may strike while the stack is not to be trusted have a stack of their own.
 use super::table::{Handler, TrapTable};
+use crate::switcher::MISSING_SYSCALL_VECTOR;
 use abi::hypercall::HYPERCALL_VECTOR;
 use abi::selector::{HYPERVISOR_CS, KERNEL_CS};
 use abi::trap::{EXCEPTIONS, FIRST_SOFTWARE_VECTOR, vector};
@@ -60,7 +61,7 @@ impl Gate {
             vector::DF => Self::Stub { dpl: 0, ist: ist::DF },
             vector::MC => Self::Stub { dpl: 0, ist: ist::MC },
             vector::BP | vector::OF => Self::Stub { dpl: 3, ist: 0 },
-            HYPERCALL_VECTOR => Self::Stub { dpl: 1, ist: 0 },
+            HYPERCALL_VECTOR | MISSING_SYSCALL_VECTOR => Self::Stub { dpl: 1, ist: 0 },
             // All other exceptions, and the external interrupts above them.
             _ if usize::from(vector) < EXCEPTIONS || vector < FIRST_SOFTWARE_VECTOR => {
                 Self::Stub { dpl: 0, ist: 0 }

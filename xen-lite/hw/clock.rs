@@ -1,0 +1,150 @@
+//! Time: the TSC for reading, the local APIC's one-shot timer for waking. Both are measured against the PIT at boot.
+use core::arch::x86_64::_rdtsc;
+use volatile::VolatilePtr;
+use x86_64::instructions::port::Port;
+use xen_lite::switcher::{SPURIOUS_VECTOR, TIMER_VECTOR};
+
+/// PIT input clock, in Hz.
+const PIT_HZ: u64 = 1_193_182;
+/// How long the measurement takes, in PIT ticks: about 10 ms.
+const MEASURE_TICKS: u16 = 11_932;
+/// Where the local APIC is after reset, in physical memory.
+pub(crate) const APIC_PHYSICAL: u64 = 0xfee0_0000;
+
+const APIC_EOI: usize = 0xb0;
+const APIC_SPURIOUS: usize = 0xf0;
+const APIC_TIMER: usize = 0x320;
+const APIC_LINT0: usize = 0x350;
+const APIC_LINT1: usize = 0x360;
+const APIC_ERROR: usize = 0x370;
+const APIC_INITIAL: usize = 0x380;
+const APIC_CURRENT: usize = 0x390;
+const APIC_DIVIDE: usize = 0x3e0;
+const MASKED: u32 = 1 << 16;
+
+/// TSC and APIC timer with their rates.
+pub(crate) struct Clock {
+    apic: u64,
+    tsc_start: u64,
+    /// Nanoseconds per TSC tick, times 2^32.
+    tsc_scale: u64,
+    /// APIC timer ticks per nanosecond, times 2^32.
+    apic_scale: u64,
+}
+
+/// Masks the two interrupt controllers after moving their vectors out of the exceptions' way.
+pub(crate) fn mask_pic() {
+    for (port, value) in [
+        (0x20_u16, 0x11_u8),
+        (0xa0, 0x11),
+        (0x21, 0x20),
+        (0xa1, 0x28),
+        (0x21, 4),
+        (0xa1, 2),
+        (0x21, 1),
+        (0xa1, 1),
+        (0x21, 0xff),
+        (0xa1, 0xff),
+    ] {
+        // SAFETY: the ports are the 8259s'; all their lines end up masked.
+        unsafe { Port::new(port).write(value) };
+    }
+}
+
+impl Clock {
+    /// Measures both clocks. Interrupts are off.
+    ///
+    /// # Safety
+    /// `apic` is the address at which the local APIC's page is mapped, uncached.
+    pub(crate) unsafe fn new(apic: u64) -> Self {
+        let mut clock = Self {
+            apic,
+            tsc_start: 0,
+            tsc_scale: 0,
+            apic_scale: 0,
+        };
+        clock.write(APIC_SPURIOUS, 0x100 | u32::from(SPURIOUS_VECTOR));
+        clock.write(APIC_LINT0, MASKED);
+        clock.write(APIC_LINT1, 0x400); // NMI
+        clock.write(APIC_ERROR, MASKED);
+        clock.write(APIC_DIVIDE, 0b1011); // by 1
+        clock.write(APIC_TIMER, MASKED | u32::from(TIMER_VECTOR));
+
+        clock.write(APIC_INITIAL, u32::MAX);
+        let tsc_before = rdtsc();
+        wait_for_pit();
+        let tsc_ticks = (rdtsc() - tsc_before).max(1);
+        let apic_ticks = u64::from(u32::MAX - clock.read(APIC_CURRENT)).max(1);
+        clock.write(APIC_INITIAL, 0);
+
+        let elapsed_ns = u64::from(MEASURE_TICKS) * 1_000_000_000 / PIT_HZ;
+        clock.tsc_scale = (elapsed_ns << 32) / tsc_ticks;
+        clock.apic_scale = (apic_ticks << 32) / elapsed_ns;
+        clock.tsc_start = rdtsc();
+        clock.write(APIC_TIMER, u32::from(TIMER_VECTOR));
+        clock
+    }
+
+    fn register(&self, offset: usize) -> VolatilePtr<'_, u32> {
+        let address = self.apic as usize + offset;
+        // SAFETY: `new`'s caller mapped the APIC's page there; offsets are registers of it.
+        unsafe { VolatilePtr::new(core::ptr::NonNull::new_unchecked(address as *mut u32)) }
+    }
+
+    fn read(&self, offset: usize) -> u32 {
+        self.register(offset).read()
+    }
+
+    fn write(&mut self, offset: usize, value: u32) {
+        self.register(offset).write(value);
+    }
+
+    /// Nanoseconds since boot.
+    pub(crate) fn now_ns(&self) -> u64 {
+        scale(rdtsc().wrapping_sub(self.tsc_start), self.tsc_scale)
+    }
+
+    /// Raises the timer interrupt once, `delay_ns` from now; replaces what was armed before.
+    pub(crate) fn arm(&mut self, delay_ns: u64) {
+        let ticks = scale(delay_ns, self.apic_scale).clamp(1, u64::from(u32::MAX));
+        self.write(APIC_INITIAL, ticks as u32);
+    }
+
+    /// Ends the interrupt that was taken last.
+    pub(crate) fn end_of_interrupt(&mut self) {
+        self.write(APIC_EOI, 0);
+    }
+}
+
+/// `value * factor / 2^32`.
+fn scale(value: u64, factor: u64) -> u64 {
+    ((u128::from(value) * u128::from(factor)) >> 32) as u64
+}
+
+/// The time-stamp counter.
+pub(crate) fn rdtsc() -> u64 {
+    // SAFETY: every CPU with long mode has it.
+    unsafe { _rdtsc() }
+}
+
+/// Lets PIT channel 2 count [`MEASURE_TICKS`] down, without its speaker.
+fn wait_for_pit() {
+    let mut gate = Port::<u8>::new(0x61);
+    let mut command = Port::<u8>::new(0x43);
+    let mut counter = Port::<u8>::new(0x42);
+    // SAFETY: the ports are the PIT's and its gate's; no memory is touched.
+    let kept = unsafe { gate.read() } & 0xfc;
+    // SAFETY: as above; the gate goes low, so the count waits.
+    unsafe { gate.write(kept) };
+    // SAFETY: as above; channel 2, both bytes, mode 0 (its output rises at the end).
+    unsafe { command.write(0b1011_0000) };
+    let [low, high] = MEASURE_TICKS.to_le_bytes();
+    // SAFETY: as above.
+    unsafe { counter.write(low) };
+    // SAFETY: as above.
+    unsafe { counter.write(high) };
+    // SAFETY: as above; the gate goes high, so the count starts.
+    unsafe { gate.write(kept | 1) };
+    // SAFETY: as above.
+    while unsafe { gate.read() } & 0x20 == 0 {}
+}

@@ -1,0 +1,101 @@
+//! Where the switcher calls Rust. Interrupts are off; the root is the hypervisor's; the stack is named by the switcher's
+//! read-only page. A guest's registers are saved in its vCPU.
+use crate::machine::{self, machine};
+use crate::{crash, switcher};
+use abi::hypercall::Hypercall;
+use abi::trap::vector;
+use abi::version::XenVersion;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use xen_lite::hypercall::{self, Outcome};
+use xen_lite::recorder::Event;
+use xen_lite::switcher::{MISSING_SYSCALL_VECTOR, Registers, TIMER_VECTOR, slot_vector};
+
+/// The interrupt that ended an idle `hlt`, 0 if none.
+pub(crate) static IDLE_INTERRUPT: AtomicU8 = AtomicU8::new(0);
+/// NMIs so far.
+static NMIS: AtomicU64 = AtomicU64::new(0);
+
+/// rax and rdx as the C calling convention returns them.
+#[repr(C)]
+pub(crate) struct Result {
+    value: u64,
+    detail: u64,
+}
+
+/// A hypercall. Returns only to the guest that made it.
+pub(crate) extern "C" fn hypercall(a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, number: u64) -> Result {
+    let machine = machine();
+    let domain = machine.running();
+    domain.recorder.add(Event::Hypercall(number));
+    // The cheapest call, kept free of the stack frame that the others need.
+    if number == Hypercall::XenVersion.raw() && a1 == XenVersion::Version.raw() {
+        return Result {
+            value: hypercall::VERSION,
+            detail: 0,
+        };
+    }
+    slow_hypercall(machine, [a1, a2, a3, a4, a5], number)
+}
+
+#[inline(never)]
+fn slow_hypercall(machine: &mut machine::Machine, arguments: [u64; 5], number: u64) -> Result {
+    let (world, domain) = machine.world_and_running();
+    match hypercall::dispatch(world, domain, number, arguments) {
+        Outcome::Return { value, detail } if !domain.memory.has_leaving_tables() => {
+            machine.after_console_io(number);
+            Result { value, detail }
+        }
+        outcome => machine.leave_hypercall(outcome),
+    }
+}
+
+/// A trap from a guest, all registers saved.
+pub(crate) extern "C" fn guest_trap() -> ! {
+    let machine = machine();
+    if machine.testing_cpu() {
+        machine.finish_cpu_test();
+    }
+    let domain = machine.running();
+    let raw = domain.vcpu.registers.vector;
+    if let Some(vector) = slot_vector(raw) {
+        // The range check of the bounce from ring 1.
+        domain.recorder.add(Event::Trap(vector));
+        machine.kill_for_stack(vector);
+    }
+    domain.recorder.add(Event::Trap(raw as u8));
+    match raw as u8 {
+        TIMER_VECTOR => machine.timer(),
+        0x20..0x40 => machine.resume_running(),
+        MISSING_SYSCALL_VECTOR => machine.missing_syscall(),
+        vector::PF => machine.fetch_fault(),
+        vector::DF => machine.double_fault(),
+        other => crash::bug(format_args!("vector {other} from a guest has no rule")),
+    }
+}
+
+/// A fault with CPL 0: `saved` is on the stack where it struck, `cr3` and `cr2` are what the CPU had.
+pub(crate) extern "C" fn ring0_fault(saved: *const Registers, cr3: u64, cr2: u64) -> ! {
+    // SAFETY: the switcher pushed a whole `Registers` there; the stack is mapped under the hypervisor's root as well.
+    let saved = unsafe { saved.read() };
+    machine::ring0_fault(&saved, cr3, cr2)
+}
+
+/// An NMI: counted. Nothing here touches what the interrupted code works on.
+pub(crate) extern "C" fn nmi() {
+    NMIS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Where the CPU is, for a fault that the switcher may raise.
+pub(crate) fn window_at(rip: u64) -> Option<xen_lite::trap::verdict::Window> {
+    use switcher::{Label, text_address};
+    use xen_lite::trap::verdict::Window;
+    if (text_address(Label::CopyStart)..text_address(Label::CopyEnd)).contains(&rip) {
+        Some(Window::BounceStore)
+    } else if rip == text_address(Label::BounceIret) {
+        Some(Window::BounceIret)
+    } else if rip == text_address(Label::ExitIret) {
+        Some(Window::ExitIret)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,171 @@
+//! What a guest can ask for: decoding, checks, effects on the domain.
+//!
+//! A call ends as an [`Outcome`]. A refused call has changed nothing; a refused batch has done what the second result word
+//! says. Every pointer goes through [`crate::guest_mem`]. What the caller can make the hypervisor do in one call is bounded:
+//! [`abi::mmu::MAX_BATCH`] entries, [`abi::console::MAX_TRANSFER`] bytes, [`TABLES_PER_CALL`] tables taken apart.
+mod memory;
+mod misc;
+
+use crate::domain::Domain;
+use crate::paging::FrameTable;
+use crate::platform::PhysMem;
+use crate::vcpu::Common;
+use abi::callback::{CallbackOp, CallbackType};
+use abi::console::ConsoleIo;
+use abi::errno::Errno;
+use abi::hypercall::{Hypercall, SegmentBase};
+use abi::sched::{SchedOp, ShutdownReason, WAKE_INPUT, WAKE_OUTPUT};
+use abi::version::{MAJOR, MINOR, XenVersion};
+
+/// Page tables that one call takes apart; what is left is done before the guest goes on, in its own time.
+pub const TABLES_PER_CALL: u32 = 16;
+
+/// Memory and what is common to all vCPUs.
+pub struct World<'a, M> {
+    /// Memory by frame.
+    pub mem: M,
+    /// Who owns it, and as what.
+    pub frames: FrameTable<'a>,
+    /// What every vCPU's set is made of.
+    pub common: Common,
+}
+
+/// How a hypercall ends.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Resume the caller with these in rax and rdx.
+    Return {
+        /// rax.
+        value: u64,
+        /// rdx.
+        detail: u64,
+    },
+    /// Resume the caller after the others have had their turn.
+    Yield,
+    /// Resume the caller when a condition of the mask holds, or after that time if it is not 0.
+    Block {
+        /// Nanoseconds.
+        timeout_ns: u64,
+        /// [`WAKE_INPUT`], [`WAKE_OUTPUT`].
+        mask: u64,
+    },
+    /// Load a segment base, then resume the caller with 0.
+    SetBase {
+        /// Which.
+        which: SegmentBase,
+        /// Checked.
+        base: u64,
+    },
+    /// The domain has ended itself.
+    Shutdown {
+        /// How.
+        reason: ShutdownReason,
+        /// With what.
+        code: u64,
+    },
+}
+
+impl Outcome {
+    /// Success, nothing to say.
+    pub const DONE: Self = Self::Return { value: 0, detail: 0 };
+
+    const fn refused(errno: Errno) -> Self {
+        Self::Return {
+            value: errno.to_rax(),
+            detail: 0,
+        }
+    }
+
+    fn of(result: Result<u64, Errno>) -> Self {
+        match result {
+            Ok(value) => Self::Return { value, detail: 0 },
+            Err(errno) => Self::refused(errno),
+        }
+    }
+}
+
+/// Carries out a hypercall of the domain that runs.
+pub fn dispatch(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    number: u64,
+    arguments: [u64; 5],
+) -> Outcome {
+    let [first, second, third, ..] = arguments;
+    match Hypercall::from_raw(number) {
+        Some(Hypercall::XenVersion) => version(world, domain, first, second),
+        Some(Hypercall::SetTrapTable) => misc::set_trap_table(world, domain, first, second),
+        Some(Hypercall::MmuUpdate) => memory::mmu_update(world, domain, first, second),
+        Some(Hypercall::StackSwitch) => Outcome::of(misc::stack_switch(world, domain, first)),
+        Some(Hypercall::UpdateDescriptor) => {
+            Outcome::of(misc::update_descriptor(world, domain, first, second))
+        }
+        Some(Hypercall::UpdateVaMapping) => {
+            Outcome::of(memory::update_va_mapping(world, domain, first, second, third))
+        }
+        Some(Hypercall::ConsoleIo) => match ConsoleIo::from_raw(first) {
+            Some(ConsoleIo::Write) => Outcome::of(misc::console_write(world, domain, second, third)),
+            Some(ConsoleIo::Read) => Outcome::of(misc::console_read(world, domain, second, third)),
+            None => Outcome::refused(Errno::NoSys),
+        },
+        Some(Hypercall::SetSegmentBase) => misc::set_segment_base(first, second),
+        Some(Hypercall::MmuextOp) => memory::mmuext_op(world, domain, first, second),
+        Some(Hypercall::SchedOp) => sched_op(domain, first, second, third),
+        Some(Hypercall::CallbackOp) => match (CallbackOp::from_raw(first), CallbackType::from_raw(second)) {
+            (Some(CallbackOp::Register), Some(CallbackType::Syscall)) => {
+                Outcome::of(misc::register_syscall(world, domain, third))
+            }
+            (Some(CallbackOp::Unregister), Some(CallbackType::Syscall)) => {
+                misc::unregister_syscall(world, domain);
+                Outcome::DONE
+            }
+            (None, _) => Outcome::refused(Errno::NoSys),
+            (_, None) => Outcome::refused(Errno::Invalid),
+        },
+        None => Outcome::refused(Errno::NoSys),
+    }
+}
+
+/// The interface's version, as `xen_version` returns it.
+pub const VERSION: u64 = MAJOR << 16 | MINOR;
+
+fn version(world: &mut World<'_, impl PhysMem>, domain: &Domain, command: u64, buffer: u64) -> Outcome {
+    match XenVersion::from_raw(command) {
+        Some(XenVersion::Version) => Outcome::Return {
+            value: VERSION,
+            detail: 0,
+        },
+        Some(XenVersion::ExtraVersion) => {
+            Outcome::of(misc::copy_out(world, domain, buffer, &abi::version::EXTRA_VERSION).map(|()| 0))
+        }
+        None => Outcome::refused(Errno::NoSys),
+    }
+}
+
+fn sched_op(domain: &Domain, command: u64, first: u64, second: u64) -> Outcome {
+    match SchedOp::from_raw(command) {
+        Some(SchedOp::Yield) => Outcome::Yield,
+        Some(SchedOp::Block) => {
+            let mask = if second == 0 { WAKE_INPUT } else { second };
+            if mask & !(WAKE_INPUT | WAKE_OUTPUT) != 0 {
+                return Outcome::refused(Errno::Invalid);
+            }
+            match domain.conditions() & mask {
+                0 => Outcome::Block {
+                    timeout_ns: first,
+                    mask,
+                },
+                holds => Outcome::Return {
+                    value: 0,
+                    detail: holds,
+                },
+            }
+        }
+        Some(SchedOp::Shutdown) => match ShutdownReason::from_raw(first) {
+            Some(reason) => Outcome::Shutdown { reason, code: second },
+            None => Outcome::refused(Errno::Invalid),
+        },
+        None => Outcome::refused(Errno::NoSys),
+    }
+}

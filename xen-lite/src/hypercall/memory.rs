@@ -1,0 +1,213 @@
+//! Page tables by hypercall.
+use super::{Outcome, TABLES_PER_CALL, World};
+use crate::addr::{Level, Mfn};
+use crate::domain::Domain;
+use crate::guest_mem::copy_from_guest;
+use crate::paging::{self, PagingError, Progress};
+use crate::platform::PhysMem;
+use crate::trap::frame;
+use abi::errno::Errno;
+use abi::mmu::{
+    MAX_BATCH, MMU_NORMAL_PT_UPDATE, MmuUpdate, MmuextCommand, MmuextOp, UVMF_INVLPG, UVMF_NONE,
+    UVMF_TLB_FLUSH,
+};
+
+/// Requests that are copied from the guest at a time.
+const CHUNK: usize = 32;
+const COMMAND_MASK: u64 = 7;
+
+/// `mmu_update(requests, count)`.
+pub(super) fn mmu_update(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    pointer: u64,
+    count: u64,
+) -> Outcome {
+    batch::<{ size_of::<MmuUpdate>() }, _>(world, domain, pointer, count, |world, domain, bytes| {
+        let [pointer, value] = words(bytes);
+        if pointer & COMMAND_MASK != MMU_NORMAL_PT_UPDATE {
+            return Err(Errno::NoSys);
+        }
+        let table = Mfn::containing(pointer).ok_or(Errno::Invalid)?;
+        let index = (pointer >> 3) as usize & (abi::layout::ENTRIES - 1);
+        paging::update_entry(
+            &mut world.frames,
+            &mut world.mem,
+            &mut domain.memory,
+            table,
+            index,
+            value,
+        )
+        .map_err(PagingError::errno)?
+        .by_cr3_write();
+        Ok(())
+    })
+}
+
+/// `mmuext_op(operations, count)`.
+pub(super) fn mmuext_op(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    pointer: u64,
+    count: u64,
+) -> Outcome {
+    batch::<{ size_of::<MmuextOp>() }, _>(world, domain, pointer, count, |world, domain, bytes| {
+        let [command, arg1, arg2] = words(bytes);
+        // The upper half of the first word is padding that must be 0: such a number is no command.
+        let command = u32::try_from(command)
+            .ok()
+            .and_then(MmuextCommand::from_raw)
+            .ok_or(Errno::NoSys)?;
+        mmuext(world, domain, command, arg1, arg2)
+    })
+}
+
+fn mmuext(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    command: MmuextCommand,
+    arg1: u64,
+    arg2: u64,
+) -> Result<(), Errno> {
+    if arg2 != 0 && command != MmuextCommand::NewBaseptr {
+        return Err(Errno::Invalid);
+    }
+    let frame = || u32::try_from(arg1).map(Mfn).map_err(|_| Errno::Invalid);
+    let level = match command {
+        MmuextCommand::PinL1 => Level::L1,
+        MmuextCommand::PinL2 => Level::L2,
+        MmuextCommand::PinL3 => Level::L3,
+        MmuextCommand::PinL4 => Level::L4,
+        MmuextCommand::Unpin => {
+            let flush = paging::unpin(&mut world.frames, &mut domain.memory, frame()?);
+            flush.map_err(PagingError::errno)?.by_cr3_write();
+            return Ok(());
+        }
+        MmuextCommand::NewBaseptr => return new_baseptr(world, domain, frame()?, arg2),
+        // Every way back to the guest writes CR3, which flushes all: no translation is global.
+        MmuextCommand::TlbFlushLocal | MmuextCommand::InvlpgLocal => return Ok(()),
+    };
+    paging::pin(
+        &mut world.frames,
+        &mut world.mem,
+        &mut domain.memory,
+        frame()?,
+        level,
+    )
+    .map_err(PagingError::errno)?
+    .by_cr3_write();
+    Ok(())
+}
+
+fn new_baseptr(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    root: Mfn,
+    kernel_stack: u64,
+) -> Result<(), Errno> {
+    if kernel_stack != 0 {
+        frame::check_stack_pointer(kernel_stack)?;
+    }
+    paging::set_root(&mut world.frames, &mut domain.memory, root)
+        .map_err(PagingError::errno)?
+        .by_cr3_write();
+    domain.vcpu.set.set_guest_root(&mut world.mem, root);
+    if kernel_stack != 0 {
+        domain.vcpu.set_kernel_stack(&mut world.mem, kernel_stack);
+    }
+    Ok(())
+}
+
+/// `update_va_mapping(va, entry, flags)`.
+pub(super) fn update_va_mapping(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    va: u64,
+    entry: u64,
+    flags: u64,
+) -> Result<u64, Errno> {
+    if !matches!(flags, UVMF_NONE | UVMF_TLB_FLUSH | UVMF_INVLPG) {
+        return Err(Errno::Invalid);
+    }
+    paging::update_va_mapping(&mut world.frames, &mut world.mem, &mut domain.memory, va, entry)
+        .map_err(PagingError::errno)?
+        .by_cr3_write();
+    Ok(0)
+}
+
+/// Copies `count` elements of `SIZE` bytes, chunk by chunk, and carries each out; says how far it came.
+fn batch<const SIZE: usize, M: PhysMem>(
+    world: &mut World<'_, M>,
+    domain: &mut Domain,
+    pointer: u64,
+    count: u64,
+    mut carry_out: impl FnMut(&mut World<'_, M>, &mut Domain, &[u8]) -> Result<(), Errno>,
+) -> Outcome {
+    if count > MAX_BATCH {
+        return Outcome::refused(Errno::TooBig);
+    }
+    let mut buffer = [[0_u8; SIZE]; CHUNK];
+    let mut budget = TABLES_PER_CALL;
+    let mut done = 0;
+    while done < count {
+        let length = usize::try_from(count - done).unwrap_or(CHUNK).min(CHUNK);
+        let Some(chunk) = buffer.get_mut(..length) else {
+            break;
+        };
+        let address = match (SIZE as u64)
+            .checked_mul(done)
+            .and_then(|offset| pointer.checked_add(offset))
+        {
+            Some(address) => address,
+            None => {
+                return Outcome::Return {
+                    value: Errno::Fault.to_rax(),
+                    detail: done,
+                };
+            }
+        };
+        let bytes = chunk.as_flattened_mut();
+        if let Err(fault) = copy_from_guest(&world.frames, &mut world.mem, &domain.memory, address, bytes) {
+            return Outcome::Return {
+                value: fault.errno().to_rax(),
+                detail: done,
+            };
+        }
+        for element in chunk.iter() {
+            if let Err(errno) = carry_out(world, domain, element) {
+                return Outcome::Return {
+                    value: errno.to_rax(),
+                    detail: done,
+                };
+            }
+            done += 1;
+            while domain.memory.has_leaving_tables() {
+                if budget == 0 {
+                    return match count - done {
+                        0 => Outcome::Return {
+                            value: 0,
+                            detail: done,
+                        },
+                        _ => Outcome::Return {
+                            value: Errno::Again.to_rax(),
+                            detail: done,
+                        },
+                    };
+                }
+                budget -= 1;
+                let (Progress::More | Progress::Done) =
+                    paging::take_apart_one(&mut world.frames, &mut world.mem, &mut domain.memory);
+            }
+        }
+    }
+    Outcome::Return {
+        value: 0,
+        detail: done,
+    }
+}
+
+/// The little-endian words of an element; words beyond its end are 0.
+fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    let mut chunks = bytes.as_chunks::<8>().0.iter();
+    [(); N].map(|()| chunks.next().map_or(0, |chunk| u64::from_le_bytes(*chunk)))
+}

@@ -1,0 +1,191 @@
+//! Traps, stacks, descriptors, segment bases, callbacks, the console.
+use super::{Outcome, World};
+use crate::descriptor::GuestDescriptor;
+use crate::domain::Domain;
+use crate::guest_mem::{copy_from_guest, copy_to_guest};
+use crate::platform::PhysMem;
+use crate::trap::frame;
+use abi::console::MAX_TRANSFER;
+use abi::errno::Errno;
+use abi::hypercall::SegmentBase;
+use abi::trap::{MAX_ENTRIES, TrapInfo};
+
+/// Bytes of the console that are copied at a time.
+const CHUNK: usize = 256;
+
+/// `set_trap_table(table, count)`.
+pub(super) fn set_trap_table(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    pointer: u64,
+    count: u64,
+) -> Outcome {
+    const SIZE: usize = size_of::<TrapInfo>();
+    if count > MAX_ENTRIES {
+        return Outcome::refused(Errno::TooBig);
+    }
+    let World { mem, frames, common } = world;
+    let mut touched = [0_u64; 4];
+    let entries = (0..count).map(|index| {
+        let mut entry = [0; SIZE];
+        let address = pointer.checked_add(index * SIZE as u64)?;
+        copy_from_guest(frames, mem, &domain.memory, address, &mut entry).ok()?;
+        let vector = usize::from(entry[0]);
+        if let Some(word) = touched.get_mut(vector / 64) {
+            *word |= 1 << (vector % 64);
+        }
+        Some(entry)
+    });
+    match domain.vcpu.traps.with_entries(entries) {
+        Ok(table) => {
+            domain.vcpu.traps = table;
+            for vector in (0..=abi::hypercall::HYPERCALL_VECTOR).filter(|vector| {
+                touched
+                    .get(usize::from(vector / 64))
+                    .is_some_and(|word| word >> (vector % 64) & 1 != 0)
+            }) {
+                domain.vcpu.set.set_trap(mem, common, &domain.vcpu.traps, vector);
+            }
+            Outcome::DONE
+        }
+        Err(refused) => Outcome::Return {
+            value: refused.errno().to_rax(),
+            detail: refused.detail(),
+        },
+    }
+}
+
+/// `stack_switch(rsp)`.
+pub(super) fn stack_switch(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    rsp: u64,
+) -> Result<u64, Errno> {
+    frame::check_stack_pointer(rsp)?;
+    domain.vcpu.set_kernel_stack(&mut world.mem, rsp);
+    Ok(0)
+}
+
+/// `update_descriptor(selector, descriptor)`.
+pub(super) fn update_descriptor(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    selector: u64,
+    descriptor: u64,
+) -> Result<u64, Errno> {
+    let GuestDescriptor { index, word } = GuestDescriptor::from_guest(selector, descriptor)?;
+    domain.vcpu.set.set_descriptor(&mut world.mem, index, word);
+    Ok(0)
+}
+
+/// `set_segment_base(which, base)`.
+pub(super) fn set_segment_base(which: u64, base: u64) -> Outcome {
+    match (SegmentBase::from_raw(which), frame::check_segment_base(base)) {
+        (Some(which), Ok(())) => Outcome::SetBase { which, base },
+        (None, _) => Outcome::refused(Errno::Invalid),
+        (_, Err(errno)) => Outcome::refused(errno),
+    }
+}
+
+/// `callback_op(register, syscall, address)`.
+pub(super) fn register_syscall(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    address: u64,
+) -> Result<u64, Errno> {
+    frame::check_entry_point(address)?;
+    domain.vcpu.syscall_entry = Some(address);
+    domain
+        .vcpu
+        .set
+        .set_syscall_entry(&mut world.mem, &world.common, Some(address));
+    Ok(0)
+}
+
+/// `callback_op(unregister, syscall)`.
+pub(super) fn unregister_syscall(world: &mut World<'_, impl PhysMem>, domain: &mut Domain) {
+    domain.vcpu.syscall_entry = None;
+    domain
+        .vcpu
+        .set
+        .set_syscall_entry(&mut world.mem, &world.common, None);
+}
+
+/// `console_io(write, count, buffer)`: takes what fits.
+pub(super) fn console_write(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    count: u64,
+    buffer: u64,
+) -> Result<u64, Errno> {
+    let total = transfer(count, domain.console.output.room());
+    let mut done = 0;
+    let mut chunk = [0_u8; CHUNK];
+    while done < total {
+        let length = (total - done).min(CHUNK);
+        let Some(bytes) = chunk.get_mut(..length) else {
+            break;
+        };
+        let address = buffer.checked_add(done as u64).ok_or(Errno::Fault);
+        let copied = address.and_then(|address| {
+            copy_from_guest(&world.frames, &mut world.mem, &domain.memory, address, bytes)
+                .map_err(|fault| fault.errno())
+        });
+        match copied {
+            Ok(()) => done += domain.console.output.push(bytes),
+            // Nothing accepted is dropped: what was taken before the fault is reported as taken.
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(done as u64)
+}
+
+/// `console_io(read, count, buffer)`.
+pub(super) fn console_read(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    count: u64,
+    buffer: u64,
+) -> Result<u64, Errno> {
+    let total = transfer(count, domain.console.input.len());
+    let mut done = 0;
+    let mut chunk = [0_u8; CHUNK];
+    while done < total {
+        let waiting = domain.console.input.peek();
+        let length = (total - done).min(CHUNK).min(waiting.len());
+        let (Some(bytes), Some(waiting)) = (chunk.get_mut(..length), waiting.get(..length)) else {
+            break;
+        };
+        bytes.copy_from_slice(waiting);
+        let address = buffer.checked_add(done as u64).ok_or(Errno::Fault);
+        let copied = address.and_then(|address| copy_out(world, domain, address, bytes));
+        match copied {
+            Ok(()) => {
+                domain.console.input.consume(length);
+                done += length;
+            }
+            // What could not be handed over stays to be read.
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(done as u64)
+}
+
+fn transfer(count: u64, available: usize) -> usize {
+    usize::try_from(count.min(MAX_TRANSFER))
+        .unwrap_or(0)
+        .min(available)
+}
+
+/// Copies to the calling guest.
+pub(super) fn copy_out(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &Domain,
+    address: u64,
+    bytes: &[u8],
+) -> Result<(), Errno> {
+    copy_to_guest(&world.frames, &mut world.mem, &domain.memory, address, bytes)
+        .map_err(|fault| fault.errno())
+}
