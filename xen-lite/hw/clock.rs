@@ -87,8 +87,10 @@ impl Clock {
 
     fn register(&self, offset: usize) -> VolatilePtr<'_, u32> {
         let address = self.apic as usize + offset;
-        // SAFETY: `new`'s caller mapped the APIC's page there; offsets are registers of it.
-        unsafe { VolatilePtr::new(core::ptr::NonNull::new_unchecked(address as *mut u32)) }
+        // SAFETY: `new`'s caller mapped the APIC's page there, which is not at 0.
+        let register = unsafe { core::ptr::NonNull::new_unchecked(address as *mut u32) };
+        // SAFETY: offsets are registers of the APIC.
+        unsafe { VolatilePtr::new(register) }
     }
 
     fn read(&self, offset: usize) -> u32 {

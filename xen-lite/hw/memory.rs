@@ -164,7 +164,7 @@ impl Memory {
     /// Whole frames of RAM that nothing uses.
     pub(crate) fn free_frames(&self) -> impl Iterator<Item = core::ops::Range<u32>> + '_ {
         self.free[..self.free_count].iter().map(|range| {
-            let start = range.start.next_multiple_of(PAGE) / PAGE;
+            let start = range.start.div_ceil(PAGE);
             let end = range.end / PAGE;
             start as u32..end.max(start) as u32
         })

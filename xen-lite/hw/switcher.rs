@@ -129,7 +129,7 @@ pub(crate) fn text_physical() -> (u64, u64) {
 /// Addresses of the stubs: 32 exceptions, hypercall, missing syscall, first of the interrupts (8 bytes apart).
 pub(crate) fn stubs() -> &'static [u64; 35] {
     // SAFETY: a constant table of the image.
-    unsafe { &*(&raw const sw_stubs) }
+    unsafe { &sw_stubs }
 }
 
 /// Address of the GDT.

@@ -89,7 +89,7 @@ pub const TSS_ADDRESS: u64 = SWITCHER_RO + TSS_OFFSET as u64;
 pub const RSP0_OFFSET: usize = TSS_OFFSET + offset_of!(Tss, rsp);
 /// Offset of RSP1, the guest's kernel stack, in the page.
 pub const RSP1_OFFSET: usize = RSP0_OFFSET + 8;
-const _: () = assert!(RSP1_OFFSET % 8 == 0);
+const _: () = assert!(RSP1_OFFSET.is_multiple_of(8));
 
 /// The read-write page: ring 1 can write every byte of it.
 #[repr(C)]
@@ -125,8 +125,10 @@ pub const IST_TOPS: [u64; 4] = [
     SWITCHER_RW + offset_of!(ReadWrite, machine_check_stack) as u64,
     SWITCHER_RW + offset_of!(ReadWrite, stack) as u64,
 ];
-const _: () = assert!(IST_TOPS[0] % 16 == 0 && IST_TOPS[1] % 16 == 0 && IST_TOPS[2] % 16 == 0);
-const _: () = assert!(IST_TOPS[3] % 16 == 0);
+const _: () = assert!(
+    IST_TOPS[0].is_multiple_of(16) && IST_TOPS[1].is_multiple_of(16) && IST_TOPS[2].is_multiple_of(16)
+);
+const _: () = assert!(IST_TOPS[3].is_multiple_of(16));
 
 /// Address of the slot of `vector` in the read-only page.
 #[must_use]
@@ -138,7 +140,7 @@ pub const fn slot_address(vector: u8) -> u64 {
 #[must_use]
 pub const fn slot_vector(address: u64) -> Option<u8> {
     let offset = address.wrapping_sub(slot_address(0));
-    if offset < 16 * EXCEPTIONS as u64 && offset % 16 == 0 {
+    if offset < 16 * EXCEPTIONS as u64 && offset.is_multiple_of(16) {
         Some((offset / 16) as u8)
     } else {
         None

@@ -211,7 +211,7 @@ impl VcpuSet {
     #[must_use]
     pub fn read_write_word(&self, mem: &impl PhysMem, address: u64) -> Option<u64> {
         let index = usize::try_from(address.checked_sub(SWITCHER_RW)? / 8).ok()?;
-        (index < ENTRIES && address % 8 == 0).then(|| mem.read(self.read_write, index))
+        (index < ENTRIES && address.is_multiple_of(8)).then(|| mem.read(self.read_write, index))
     }
 
     /// A descriptor of the vCPU's GDT.

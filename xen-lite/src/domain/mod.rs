@@ -54,6 +54,10 @@ pub struct Wait {
 }
 
 /// Where a domain is in its life. Building and dying go in bounded steps, each a turn of the domain's own.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one per domain, and there is no heap to put the plan on"
+)]
 pub enum Stage {
     /// Its memory is being filled.
     Building(Builder),
