@@ -86,6 +86,21 @@ impl<const N: usize> Ring<N> {
         self.bytes.get(self.start..end).unwrap_or(&[])
     }
 
+    /// How many of the waiting bytes are whole lines: all up to the last newline.
+    ///
+    /// Who passes on only these, except for the console's owner, for a ring without room and for a writer that has
+    /// ended, has no line of one writer broken by another's.
+    #[must_use]
+    pub fn whole_lines(&self) -> usize {
+        let first = self.peek();
+        let second = self.bytes.get(..self.len - first.len()).unwrap_or(&[]);
+        let is_newline = |byte: &u8| *byte == b'\n';
+        match second.iter().rposition(is_newline) {
+            Some(last) => first.len() + last + 1,
+            None => first.iter().rposition(is_newline).map_or(0, |last| last + 1),
+        }
+    }
+
     /// Drops the `count` oldest bytes, or all if there are fewer.
     pub fn consume(&mut self, count: usize) {
         let count = count.min(self.len);
@@ -128,6 +143,20 @@ mod tests {
         assert_eq!(ring.peek(), b"");
     }
 
+    #[test]
+    fn whole_lines_end_with_the_last_newline_wherever_it_lies() {
+        let mut ring = Ring::<8>::new();
+        assert_eq!(ring.whole_lines(), 0);
+        ring.push(b"ab\nc\nde");
+        assert_eq!(ring.whole_lines(), 5);
+        ring.consume(5);
+        assert_eq!(ring.whole_lines(), 0);
+        ring.push(b"fg\nh");
+        assert_eq!(ring.whole_lines(), 5, "de fg newline, around the end");
+        ring.consume(5);
+        assert_eq!(ring.whole_lines(), 0);
+    }
+
     proptest! {
         #[test]
         fn it_is_a_queue(steps in proptest::collection::vec((any::<bool>(), 0usize..9), 0..100)) {
@@ -151,6 +180,7 @@ mod tests {
                     prop_assert!(model.drain(..given).eq(out[..given].iter().copied()));
                 }
                 prop_assert_eq!((ring.len(), ring.room()), (model.len(), 7 - model.len()));
+                prop_assert_eq!(ring.whole_lines(), model.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
             }
         }
     }
