@@ -21,3 +21,6 @@ pub mod resident;
 pub mod run;
 pub mod syscall;
 pub mod trap;
+
+#[cfg(test)]
+mod model;
