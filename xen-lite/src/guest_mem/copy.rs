@@ -11,9 +11,9 @@
 //!
 //! Why the second look cannot fail: a copy writes to frames of type `Writable`, which are no page tables, and
 //! accessed and dirty bits decide nothing.
-use super::walk::{Access, Refusal, Walk, walk};
+use super::walk::{Access, DOWN, Refusal, walk};
 use crate::addr::{Level, Mfn};
-use crate::paging::{DomainMemory, FrameTable, Owner, PageType};
+use crate::paging::{DomainMemory, FrameTable, PageType, Pte};
 use crate::platform::PhysMem;
 use abi::errno::Errno;
 use abi::layout::{PAGE_SIZE, SLOT_BASE, SLOT_END, in_hypervisor_slot, is_canonical};
@@ -59,8 +59,8 @@ pub fn copy_from_guest(
         let Some((now, later)) = rest.split_at_mut_checked(page.len) else {
             break;
         };
-        let target = translate(ft, mem, dom, page.va, Access::Read)?;
-        target.mark(mem);
+        let target = Target::at(ft, mem, dom, page.va, Access::Read)?;
+        target.mark(ft, mem);
         mem.read_bytes(target.mfn, page.offset, now);
         rest = later;
     }
@@ -82,58 +82,104 @@ pub fn copy_to_guest(
         let Some((now, later)) = rest.split_at_checked(page.len) else {
             break;
         };
-        let target = translate(ft, mem, dom, page.va, Access::Write)?;
-        target.mark(mem);
+        let target = Target::at(ft, mem, dom, page.va, Access::Write)?;
+        target.mark(ft, mem);
         mem.write_bytes(target.mfn, page.offset, now);
         rest = later;
     }
     Ok(())
 }
 
+const PRESENT: u64 = PteFlags::PRESENT.bits();
+const WRITABLE: u64 = PteFlags::WRITABLE.bits();
+const ACCESSED: u64 = PteFlags::ACCESSED.bits();
+const DIRTY: u64 = PteFlags::DIRTY.bits();
+
 /// A page that may be accessed.
 struct Target {
     mfn: Mfn,
-    walk: Walk,
+    root: Mfn,
+    va: u64,
+    /// What the CPU would have set in the L1 entry, and is not set there or above.
+    missing: u64,
     access: Access,
 }
 
 impl Target {
+    /// Translates `va` as the CPU would, four reads and no record of them: the domain's root is a live root, and
+    /// in a live tree every entry names a live table of the level below. What is refused is walked again by
+    /// [`walk`], which can say why.
+    #[inline(always)]
+    fn at(
+        ft: &FrameTable<'_>,
+        mem: &impl PhysMem,
+        dom: &DomainMemory,
+        va: u64,
+        access: Access,
+    ) -> Result<Self, CopyFault> {
+        let root = dom.root().ok_or(CopyFault::NoRoot)?;
+        let wants = match access {
+            Access::Write => PRESENT | WRITABLE,
+            Access::Read | Access::Fetch(_) => PRESENT,
+        };
+        let mut mfn = root;
+        let mut all = u64::MAX;
+        let mut leaf = 0;
+        for level in DOWN {
+            let entry = mem.read(mfn, level.index_of(va));
+            if entry & wants != wants {
+                return Err(refusal(ft, mem, root, va, access));
+            }
+            all &= entry;
+            leaf = entry;
+            mfn = Pte::from_live_table(entry).frame();
+        }
+        let (owned, missing) = match access {
+            Access::Write => (
+                ft.is_used_as(mfn, dom.id(), PageType::Writable),
+                (ACCESSED & !all) | (DIRTY & !leaf),
+            ),
+            Access::Read | Access::Fetch(_) => (ft.is_owned_by(mfn, dom.id()), ACCESSED & !all),
+        };
+        if owned {
+            Ok(Self {
+                mfn,
+                root,
+                va,
+                missing,
+                access,
+            })
+        } else {
+            Err(CopyFault::WrongFrame(va))
+        }
+    }
+
     /// Sets the bits that the CPU would set.
-    #[inline]
-    fn mark(&self, mem: &mut impl PhysMem) {
-        for step in self.walk.steps() {
-            let dirties = step.level == Level::L1 && self.access == Access::Write;
-            let bits = if dirties {
-                PteFlags::ACCESSED | PteFlags::DIRTY
-            } else {
-                PteFlags::ACCESSED
-            }
-            .bits();
-            if step.entry & bits != bits {
-                mem.set_bits(step.table, step.index, bits);
-            }
+    #[inline(always)]
+    fn mark(&self, ft: &FrameTable<'_>, mem: &mut impl PhysMem) {
+        if self.missing != 0 {
+            mark(ft, mem, self.root, self.va, self.access);
         }
     }
 }
 
-#[inline]
-fn translate(
-    ft: &FrameTable<'_>,
-    mem: &impl PhysMem,
-    dom: &DomainMemory,
-    va: u64,
-    access: Access,
-) -> Result<Target, CopyFault> {
-    let root = dom.root().ok_or(CopyFault::NoRoot)?;
-    let walk = walk(ft, mem, root, va);
-    let mfn = walk
-        .check(access)
-        .map_err(|refusal| CopyFault::Refused(va, refusal))?;
-    let owned = ft.owner(mfn) == Owner::Domain(dom.id());
-    if !owned || (access == Access::Write && ft.page_type(mfn) != PageType::Writable) {
-        return Err(CopyFault::WrongFrame(va));
+#[cold]
+fn refusal(ft: &FrameTable<'_>, mem: &impl PhysMem, root: Mfn, va: u64, access: Access) -> CopyFault {
+    match walk(ft, mem, root, va).check(access) {
+        Err(refusal) => CopyFault::Refused(va, refusal),
+        Ok(_) => CopyFault::WrongFrame(va),
     }
-    Ok(Target { mfn, walk, access })
+}
+
+#[cold]
+fn mark(ft: &FrameTable<'_>, mem: &mut impl PhysMem, root: Mfn, va: u64, access: Access) {
+    for step in walk(ft, mem, root, va).steps() {
+        let dirties = step.level == Level::L1 && access == Access::Write;
+        let bits = if dirties { ACCESSED | DIRTY } else { ACCESSED };
+        if step.entry & bits != bits {
+            mem.set_bits(step.table, step.index, bits);
+        }
+    }
 }
 
 /// The part of a range that lies in one page.
@@ -179,7 +225,7 @@ impl Pages {
         let in_page = self.va & PAGE_SIZE.wrapping_sub(1);
         if in_page.saturating_add(self.left as u64) > PAGE_SIZE {
             for page in self {
-                translate(ft, mem, dom, page.va, access)?;
+                Target::at(ft, mem, dom, page.va, access)?;
             }
         }
         Ok(())

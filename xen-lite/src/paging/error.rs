@@ -17,8 +17,8 @@ pub enum PagingError {
     NotATable(PageType),
     /// A frame that something still uses cannot be given back.
     StillUsed,
-    /// Bits that no present entry may carry; only the offending ones.
-    BadBits(u64),
+    /// A bit that no present entry may carry: the number of the lowest one.
+    BadBit(u8),
     /// A superpage (bit 7 in an L2 or L3 entry).
     Superpage,
     /// The hypervisor's slot of a root is not empty, or a change names it.
@@ -52,7 +52,7 @@ impl PagingError {
             Self::AlreadyPinned => Errno::Exists,
             Self::NotPinned | Self::NoTable(_) | Self::NoRoot => Errno::NoEntry,
             Self::NotATable(_)
-            | Self::BadBits(_)
+            | Self::BadBit(_)
             | Self::Superpage
             | Self::NoSuchEntry
             | Self::NonCanonical => Errno::Invalid,
@@ -68,7 +68,7 @@ impl fmt::Display for PagingError {
             Self::InUseAs(kind) => write!(f, "the frame is in use as {kind}"),
             Self::NotATable(kind) => write!(f, "the frame is no such table: {kind}"),
             Self::StillUsed => f.write_str("the frame is still used"),
-            Self::BadBits(bits) => write!(f, "bits {bits:#x} are not allowed in a present entry"),
+            Self::BadBit(bit) => write!(f, "bit {bit} is not allowed in a present entry"),
             Self::Superpage => f.write_str("superpages are not allowed"),
             Self::SlotForbidden => f.write_str("slot 256 is the hypervisor's"),
             Self::Busy => f.write_str("the table is being taken apart"),
@@ -82,5 +82,8 @@ impl fmt::Display for PagingError {
         }
     }
 }
+
+// In registers, not in memory: this is on the way of every page-table update.
+const _: () = assert!(size_of::<Result<(), PagingError>>() <= 4);
 
 impl core::error::Error for PagingError {}

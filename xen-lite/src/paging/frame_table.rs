@@ -290,6 +290,20 @@ impl<'a> FrameTable<'a> {
         self.get(mfn).map_or(PageType::None, |info| info.kind)
     }
 
+    /// Whether a frame is a domain's.
+    #[must_use]
+    #[inline]
+    pub fn is_owned_by(&self, mfn: Mfn, domain: DomainId) -> bool {
+        self.owned(domain, mfn).is_ok()
+    }
+
+    /// Whether a frame is a domain's, and of this type.
+    #[must_use]
+    #[inline]
+    pub fn is_used_as(&self, mfn: Mfn, domain: DomainId, kind: PageType) -> bool {
+        self.owned(domain, mfn).is_ok_and(|info| info.kind == kind)
+    }
+
     /// How many uses a frame has.
     #[must_use]
     pub fn uses(&self, mfn: Mfn) -> u32 {
@@ -309,7 +323,7 @@ impl<'a> FrameTable<'a> {
     }
 
     /// Takes one use of a domain's own frame. A page-table type must be there already.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, domain: DomainId, wanted: Use) -> Result<(), PagingError> {
         let info = self.owned_mut(domain, wanted.mfn)?;
         let uses = info.uses.checked_add(1).ok_or(PagingError::CountOverflow)?;
@@ -334,7 +348,7 @@ impl<'a> FrameTable<'a> {
     }
 
     /// Drops one use. A table that loses its last type use goes on the domain's worklist.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&mut self, dom: &mut DomainMemory, dropped: Use) {
         let Some(info) = self.frames.get_mut(dropped.mfn.index()) else {
             miscounted(dropped.mfn)

@@ -27,7 +27,7 @@ impl Pte {
         if raw & PRESENT != 0 {
             let bad = raw & !ALLOWED;
             if bad != 0 {
-                return Err(bad_bits(bad, level));
+                return Err(refusal(bad, level));
             }
             if Mfn::containing(raw & PTE_FRAME).is_none() {
                 return Err(PagingError::NotRam);
@@ -68,6 +68,17 @@ impl Pte {
         Mfn(((self.0 & PTE_FRAME) >> PAGE_SHIFT) as u32)
     }
 
+    /// Whether both use the same frame for the same purpose, or nothing: they differ in flags alone.
+    #[inline]
+    #[must_use]
+    pub const fn uses_the_same(self, other: Self, level: Level) -> bool {
+        let decides = match level {
+            Level::L1 => PTE_FRAME | PRESENT | WRITABLE,
+            Level::L2 | Level::L3 | Level::L4 => PTE_FRAME | PRESENT,
+        };
+        (self.0 ^ other.0) & decides == 0 || (self.0 | other.0) & PRESENT == 0
+    }
+
     /// What the entry uses when it stands in a table of `level`.
     #[inline]
     #[must_use]
@@ -90,9 +101,10 @@ impl Pte {
 }
 
 #[cold]
-fn bad_bits(bad: u64, level: Level) -> PagingError {
+#[allow(clippy::cast_possible_truncation, reason = "at most 64")]
+fn refusal(bad: u64, level: Level) -> PagingError {
     match level {
         Level::L2 | Level::L3 if bad == PAGE_SIZE_BIT => PagingError::Superpage,
-        _ => PagingError::BadBits(bad),
+        _ => PagingError::BadBit(bad.trailing_zeros() as u8),
     }
 }

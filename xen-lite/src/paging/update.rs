@@ -24,29 +24,57 @@ pub fn update_entry(
     new: u64,
 ) -> Result<Flush, PagingError> {
     let info = ft.owned(dom.id, table)?;
-    let level = info.kind.level().ok_or(PagingError::NotATable(info.kind))?;
     if info.state == State::Leaving {
         return Err(PagingError::Busy);
     }
     if index >= ENTRIES {
         return Err(PagingError::NoSuchEntry);
     }
+    match info.kind.level() {
+        // By far the most frequent; apart, so that the compiler can work out what an L1 entry needs.
+        Some(Level::L1) => change(ft, mem, dom, table, index, new, Level::L1),
+        Some(level) => change_upper(ft, mem, dom, table, index, new, level),
+        None => Err(PagingError::NotATable(info.kind)),
+    }
+}
+
+#[inline(never)]
+fn change_upper(
+    ft: &mut FrameTable<'_>,
+    mem: &mut impl PhysMem,
+    dom: &mut DomainMemory,
+    table: Mfn,
+    index: usize,
+    new: u64,
+    level: Level,
+) -> Result<Flush, PagingError> {
     if level == Level::L4 && index == HYPERVISOR_SLOT {
         return Err(PagingError::SlotForbidden);
     }
+    change(ft, mem, dom, table, index, new, level)
+}
+
+#[inline(always)]
+fn change(
+    ft: &mut FrameTable<'_>,
+    mem: &mut impl PhysMem,
+    dom: &mut DomainMemory,
+    table: Mfn,
+    index: usize,
+    new: u64,
+    level: Level,
+) -> Result<Flush, PagingError> {
     let new = Pte::from_guest(new, level)?;
-    let wanted = new.used(level);
-    let dropped = Pte::from_live_table(mem.read(table, index)).used(level);
-    if wanted == dropped {
-        // The same frame for the same use: flags only, or nothing to nothing.
+    let old = Pte::from_live_table(mem.read(table, index));
+    if new.uses_the_same(old, level) {
         mem.write(table, index, new.raw());
         return Ok(Flush::NEEDED);
     }
-    if let Some(wanted) = wanted {
+    if let Some(wanted) = new.used(level) {
         ft.take(dom.id, wanted)?;
     }
     mem.write(table, index, new.raw());
-    if let Some(dropped) = dropped {
+    if let Some(dropped) = old.used(level) {
         ft.put(dom, dropped);
     }
     Ok(Flush::NEEDED)

@@ -150,7 +150,7 @@ fn no_present_entry_carries_any_other_bit() {
         for bit in [3, 4, 7, 8, 59, 60, 61, 62] {
             let error = match (level, bit) {
                 (Level::L2 | Level::L3, 7) => PagingError::Superpage,
-                _ => PagingError::BadBits(1 << bit),
+                _ => PagingError::BadBit(bit),
             };
             assert_eq!(m.update(table, 5, entry(child, P | 1 << bit)), Err(error));
             assert_eq!(m.mem.read(table, 5), 0);
