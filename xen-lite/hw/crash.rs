@@ -1,74 +1,66 @@
 //! Ends with a reason: a guest's (recorded, everybody else goes on) and the hypervisor's own (the machine stops).
 use crate::machine::Machine;
 use crate::memory::DirectMap;
-use crate::report::{self, Who};
 use crate::serial::Uart;
-use crate::{entry, power, switcher};
+use crate::{entry, power, report, switcher};
 use abi::layout::is_canonical;
 use abi::reason::Reason;
+use abi::trap::BounceFrame;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
+use xen_lite::crash::{self, CrashRecord, Delivery, Walk, WalkLine};
 use xen_lite::domain::Domain;
 use xen_lite::domain::build::BuildError;
-use xen_lite::guest_mem;
+use xen_lite::guest_mem::{self, Access, Refusal, Smep};
 use xen_lite::hypercall::World;
 use xen_lite::switcher::Registers;
-use xen_lite::trap::table::BounceEntry;
+use xen_lite::trap::table::{BounceEntry, Handler};
 use xen_lite::trap::verdict::{Fault, Window};
 
-/// Why a guest is killed, with what is known of it.
+/// Why a guest is killed, with what is known of it: a [`CrashRecord`] to be.
 #[derive(Clone, Copy)]
 pub(crate) struct Death {
     pub(crate) reason: Reason,
-    delivering: Option<u8>,
-    trap: Option<Registers>,
-    cr2: Option<u64>,
-    handler: Option<u64>,
-    nested: Option<Fault>,
-    address: Option<u64>,
+    fault: Option<Fault>,
+    delivery: Option<Delivery>,
+    entry_point: Option<u64>,
     code: Option<u64>,
-    /// Words of the interrupted frame that are gone.
-    frame_lost: bool,
+    /// The address whose walk is shown, and what was wanted of it.
+    walked: Option<(u64, Access)>,
+    registers: Option<crash::Registers>,
 }
 
 impl Death {
     pub(crate) const fn new(reason: Reason) -> Self {
         Self {
             reason,
-            delivering: None,
-            trap: None,
-            cr2: None,
-            handler: None,
-            nested: None,
-            address: None,
+            fault: None,
+            delivery: None,
+            entry_point: None,
             code: None,
-            frame_lost: false,
+            walked: None,
+            registers: None,
         }
     }
 
-    pub(crate) const fn delivering(mut self, vector: u8) -> Self {
-        self.delivering = Some(vector);
+    pub(crate) const fn fault(mut self, fault: Fault) -> Self {
+        self.fault = Some(fault);
         self
     }
 
-    pub(crate) const fn trap(mut self, registers: &Registers) -> Self {
-        self.trap = Some(*registers);
+    pub(crate) const fn delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = Some(delivery);
         self
     }
 
-    pub(crate) const fn cr2(mut self, cr2: u64) -> Self {
-        self.cr2 = Some(cr2);
+    /// An entry point that could not be fetched.
+    pub(crate) const fn entry_point(mut self, address: u64) -> Self {
+        self.entry_point = Some(address);
         self
     }
 
-    pub(crate) const fn handler(mut self, handler: u64) -> Self {
-        self.handler = Some(handler);
-        self
-    }
-
-    /// The address whose translation the record shows.
-    pub(crate) const fn address(mut self, address: u64) -> Self {
-        self.address = Some(address);
+    pub(crate) const fn walked(mut self, address: u64, access: Access) -> Self {
+        self.walked = Some((address, access));
         self
     }
 
@@ -76,15 +68,45 @@ impl Death {
         self.code = Some(code);
         self
     }
+
+    /// The guest as it was interrupted, whole.
+    pub(crate) fn registers(mut self, registers: &Registers) -> Self {
+        let Registers {
+            rip,
+            cs,
+            rflags,
+            rsp,
+            ss,
+            ..
+        } = *registers;
+        self.registers = Some(interrupted(registers, [rip, cs, rflags, rsp, ss].map(Some)));
+        self
+    }
+}
+
+/// General registers from `saved`, the rest from the interrupted frame as far as it was found.
+fn interrupted(saved: &Registers, [rip, cs, rflags, rsp, ss]: [Option<u64>; 5]) -> crash::Registers {
+    let r = saved;
+    let general = [
+        r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15,
+    ];
+    crash::Registers {
+        general: general.map(Some),
+        rip,
+        cs,
+        rflags,
+        rsp,
+        ss,
+    }
 }
 
 /// The frame that an iretq refused: it lies on the switcher's stack, where the nested fault found rsp.
-pub(crate) fn refused_frame(world: &World<'_, DirectMap>, domain: &Domain, rsp: u64) -> BounceEntry {
-    let word = |offset: u64| {
+pub(crate) fn refused_frame(domain: &Domain, rsp: u64) -> BounceEntry {
+    let word = |offset| {
         domain
             .vcpu
             .set
-            .read_write_word(&world.mem, rsp.wrapping_add(offset))
+            .read_write_word(&DirectMap, rsp.wrapping_add(offset))
             .unwrap_or(0)
     };
     BounceEntry {
@@ -94,7 +116,7 @@ pub(crate) fn refused_frame(world: &World<'_, DirectMap>, domain: &Domain, rsp: 
 }
 
 /// Gathers what a fault in one of the windows leaves: the guest's registers, its interrupted frame where that can still be
-/// found, both faults. Also puts the registers where the record looks for them.
+/// found, the trap that was on its way, the fault that ended it.
 pub(crate) fn in_delivery(
     machine: &mut Machine,
     reason: Reason,
@@ -103,70 +125,94 @@ pub(crate) fn in_delivery(
     nested: Fault,
     delivering: Option<u8>,
 ) -> Death {
-    let (scratch_rcx, scratch_rdx, cr2_word) = switcher::scratch();
+    let (scratch_rcx, scratch_rdx) = switcher::scratch();
     let (world, domain) = machine.world_and_running();
     let set = domain.vcpu.set;
     let word = |address: u64| set.read_write_word(&DirectMap, address);
-    let mut guest = [0_u8; 48];
-    let mut registers = *saved;
-    let mut death = Death::new(reason);
+    let mut guest = [0_u8; size_of::<BounceFrame>()];
+    let mut general = *saved;
+    let death = Death::new(reason).fault(nested);
     match window {
         Window::BounceStore => {
             // Six pops of three bytes each; those before rip have moved their word to the guest's stack.
             let moved = (saved.rip - switcher::text_address(switcher::Label::CopyStart)) / 3;
-            let stack = saved.rdx.wrapping_sub(48);
-            (registers.rcx, registers.rdx) = (scratch_rcx, scratch_rdx);
-            let read = copy(world, domain, stack, &mut guest, moved * 8);
-            let frame = [0, 1, 2, 3, 4, 5].map(|index: u64| {
+            let stack = saved.rdx.wrapping_sub(guest.len() as u64);
+            (general.rcx, general.rdx) = (scratch_rcx, scratch_rdx);
+            let read = read_back(world, domain, stack, &mut guest, moved * 8);
+            let [error, frame @ ..] = [0, 1, 2, 3, 4, 5].map(|index: u64| {
                 if index < moved {
                     read.then(|| le_word(&guest, index))
                 } else {
                     word(saved.rsp.wrapping_add(8 * (index - moved)))
                 }
             });
-            put_frame(&mut registers, frame, &mut death);
-            death.address = Some(if nested.vector == abi::trap::vector::PF {
+            let address = if nested.vector == abi::trap::vector::PF {
                 nested.cr2
             } else {
                 stack
-            });
-            death.delivering = delivering;
-            death.handler = delivering.map(|vector| domain.vcpu.traps.bounce_entry(vector).address);
+            };
+            let mut death = death.walked(address, Access::Write);
+            death.delivery = delivering.map(|vector| delivery(domain, vector, error, Some(saved.rdx)));
+            death.registers = Some(interrupted(&general, frame));
+            death
         }
         Window::BounceIret => {
-            let BounceEntry { address, cs } = refused_frame(world, domain, saved.rsp);
+            let BounceEntry { address, cs } = refused_frame(domain, saved.rsp);
             let stack = word(saved.rsp.wrapping_add(24)).unwrap_or(0);
-            let read = copy(world, domain, stack, &mut guest, 48);
-            let frame = [0, 1, 2, 3, 4, 5].map(|index: u64| read.then(|| le_word(&guest, index)));
-            put_frame(&mut registers, frame, &mut death);
+            let read = read_back(world, domain, stack, &mut guest, size_of::<BounceFrame>() as u64);
+            let [error, frame @ ..] =
+                [0, 1, 2, 3, 4, 5].map(|index: u64| read.then(|| le_word(&guest, index)));
             // The slot of a vector without handler holds the vector in the address's place.
-            death.delivering = if cs == 0 {
+            let vector = if cs == 0 {
                 Some(address as u8)
             } else {
                 domain.vcpu.traps.vector_at(address)
             };
-            death.handler = (cs != 0).then_some(address);
+            let mut death = death;
+            death.delivery = vector.map(|vector| {
+                delivery(
+                    domain,
+                    vector,
+                    error,
+                    Some(stack + size_of::<BounceFrame>() as u64),
+                )
+            });
+            death.registers = Some(interrupted(&general, frame));
+            death
         }
         Window::ExitIret => {
             let frame = [0, 8, 16, 24, 32].map(|offset| word(saved.rsp.wrapping_add(offset)));
-            put_frame(
-                &mut registers,
-                [Some(0), frame[0], frame[1], frame[2], frame[3], frame[4]],
-                &mut death,
-            );
-            death.address = frame[0];
+            let mut death = death;
+            death.registers = Some(interrupted(&general, frame));
+            death
         }
     }
-    if death.delivering == Some(abi::trap::vector::PF) {
-        death.cr2 = Some(cr2_word);
-    }
-    death.nested = Some(nested);
-    death.trap = Some(registers);
-    domain.vcpu.registers = registers;
-    death
 }
 
-fn copy(world: &mut World<'_, DirectMap>, domain: &Domain, va: u64, into: &mut [u8], length: u64) -> bool {
+/// A trap on its way, as the table has it.
+pub(crate) fn delivery(domain: &Domain, vector: u8, error: Option<u64>, stack: Option<u64>) -> Delivery {
+    let (handler, selector) = match domain.vcpu.traps.handler(vector) {
+        Handler::None => (None, None),
+        Handler::Bounce { cs, address, .. } => (Some(address), Some(cs)),
+        Handler::Direct { address, .. } => (Some(address), Some(abi::selector::KERNEL_CS)),
+    };
+    let error_code = error.filter(|_| abi::trap::has_error_code(vector));
+    Delivery {
+        vector,
+        error_code,
+        handler,
+        selector,
+        stack,
+    }
+}
+
+fn read_back(
+    world: &mut World<'_, DirectMap>,
+    domain: &Domain,
+    va: u64,
+    into: &mut [u8],
+    length: u64,
+) -> bool {
     let Some(part) = into.get_mut(..length as usize) else {
         return false;
     };
@@ -181,64 +227,90 @@ fn le_word(bytes: &[u8], index: u64) -> u64 {
         .map_or(0, |chunk| u64::from_le_bytes(*chunk))
 }
 
-/// Error code, rip, cs, rflags, rsp, ss into the registers; what is gone becomes 0 and is said to be gone.
-fn put_frame(registers: &mut Registers, frame: [Option<u64>; 6], death: &mut Death) {
-    death.frame_lost = frame.contains(&None);
-    let [error, rip, cs, rflags, rsp, ss] = frame.map(|word| word.unwrap_or(0));
-    (registers.error, registers.rip, registers.cs) = (error, rip, cs);
-    (registers.rflags, registers.rsp, registers.ss) = (rflags, rsp, ss);
-}
-
-/// Prints and keeps the record of a killed guest.
+/// Prints the record of a killed guest: the line for machines, the rest for people.
 pub(crate) fn record(machine: &mut Machine, index: usize, death: &Death) {
+    let smep = if machine.features.smep {
+        Smep::On
+    } else {
+        Smep::Off
+    };
     let Some(domain) = machine.domains.get(index) else {
         return;
     };
-    report::line(format_args!(
-        "xen-lite: {} state=killed reason={}{}",
-        Who(domain),
-        death.reason.name(),
-        Facts(death)
-    ));
-    machine.terminal.say(format_args!(
-        "domain {} killed: {}",
-        domain.config.name,
-        death.reason.name()
-    ));
+    let walk = death
+        .walked
+        .zip(domain.memory.root())
+        .map(|((address, access), root)| {
+            let walk = guest_mem::walk(&machine.world.frames, &machine.world.mem, root, address);
+            let access = match access {
+                Access::Fetch(_) => Access::Fetch(smep),
+                other => other,
+            };
+            let mut lines = [None; 4];
+            for (line, step) in lines.iter_mut().zip(walk.steps()) {
+                *line = Some(WalkLine {
+                    level: step.level,
+                    index: step.index as u16,
+                    entry: step.entry,
+                });
+            }
+            let stopped = walk
+                .check(access)
+                .err()
+                .and_then(|refusal| stopped_at(refusal, &lines));
+            (address, lines, stopped)
+        });
+    let mut lines = [WalkLine {
+        level: xen_lite::addr::Level::L4,
+        index: 0,
+        entry: 0,
+    }; 4];
+    let mut count = 0;
+    if let Some((_, found, _)) = &walk {
+        for (line, found) in lines.iter_mut().zip(found.iter().flatten()) {
+            *line = *found;
+            count += 1;
+        }
+    }
+    let record = CrashRecord {
+        fault: death.fault,
+        delivery: death.delivery,
+        entry_point: death.entry_point,
+        code: death.code,
+        walk: walk.and_then(|(address, _, stopped)| {
+            Some(Walk {
+                address,
+                lines: lines.get(..count)?,
+                stopped,
+            })
+        }),
+        registers: death.registers,
+        ..CrashRecord::new(domain.identity(), death.reason)
+    };
+    report::line(format_args!("{}", record.machine_line()));
+    if domain.config.record_line {
+        machine.terminal.say(format_args!("{}", record.machine_line()));
+    } else {
+        machine
+            .terminal
+            .say_lines(format_args!("{}", record.explanation()));
+    }
 }
 
-struct Facts<'a>(&'a Death);
-
-impl fmt::Display for Facts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let death = self.0;
-        if let Some(vector) = death.delivering {
-            write!(f, " vector={vector}")?;
-        }
-        if let Some(trap) = &death.trap {
-            write!(f, " rip={:#x} cpl={}", trap.rip, trap.cpl())?;
-        }
-        if let Some(cr2) = death.cr2 {
-            write!(f, " cr2={cr2:#x}")?;
-        }
-        if let Some(nested) = &death.nested {
-            write!(
-                f,
-                " nested={} nested-error={:#x} nested-cr2={:#x}",
-                nested.vector, nested.error_code, nested.cr2
-            )?;
-        }
-        if let Some(trap) = &death.trap {
-            write!(f, " error={:#x}", trap.error)?;
-        }
-        if let Some(handler) = death.handler {
-            write!(f, " handler={handler:#x}")?;
-        }
-        if let Some(code) = death.code {
-            write!(f, " code={code}")?;
-        }
-        Ok(())
-    }
+/// The line of a walk at which ring 1 is refused, and why, in words.
+fn stopped_at(refusal: Refusal, lines: &[Option<WalkLine>]) -> Option<(usize, &'static str)> {
+    let (level, why) = match refusal {
+        Refusal::NotPresent(level) => (level, "not present: nothing is mapped here"),
+        Refusal::ReadOnly(level) => (level, "read-only: the frame cannot be written"),
+        Refusal::NoExecute(level) => (level, "no-execute: nothing can be fetched"),
+        Refusal::UserPage => (
+            xen_lite::addr::Level::L1,
+            "a user page: SMEP forbids ring 1 to run it",
+        ),
+        Refusal::NonCanonical | Refusal::HypervisorSlot | Refusal::NotATable(_) => return None,
+    };
+    let position = lines.iter().flatten().position(|line| line.level == level)?;
+    Some((position, why))
 }
 
 /// A domain that could not be built.
@@ -246,15 +318,14 @@ pub(crate) fn build_failed(machine: &mut Machine, index: usize, why: &BuildError
     let Some(domain) = machine.domains.get(index) else {
         return;
     };
-    report::line(format_args!(
-        "xen-lite: {} state=killed reason={}",
-        Who(domain),
-        why.reason().name()
-    ));
-    let name = domain.config.name;
+    let record = CrashRecord {
+        detail: Some(why),
+        ..CrashRecord::new(domain.identity(), why.reason())
+    };
+    report::line(format_args!("{}", record.machine_line()));
     machine
         .terminal
-        .say(format_args!("domain {name} cannot be built: {why}"));
+        .say_lines(format_args!("{}", record.explanation()));
 }
 
 // ------------------------------------------------------------------------------------------------ the hypervisor's own end

@@ -8,7 +8,6 @@ use crate::fpu::Fpu;
 use crate::memory::DirectMap;
 use crate::terminal::Terminal;
 use crate::{crash, entry, power, report, switcher};
-use abi::boot_image::RestartPolicy;
 use abi::hypercall::{Hypercall, SegmentBase};
 use abi::layout::HYPERVISOR_SLOT;
 use abi::reason::Reason;
@@ -20,13 +19,16 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use xen_lite::addr::Mfn;
-use xen_lite::boot_image::BootImage;
+use xen_lite::boot_image::{BootImage, DomainSpec};
 use xen_lite::domain::build::{self, Build};
-use xen_lite::domain::{Domain, End, Stage, Wait};
+use xen_lite::domain::{Domain, End, Stage};
 use xen_lite::guest_mem;
 use xen_lite::hypercall::{Outcome, World};
 use xen_lite::paging::{self, Progress, Teardown, TeardownProgress};
 use xen_lite::platform::PhysMem;
+use xen_lite::record::Record;
+use xen_lite::sched::restart::{Restart, restart};
+use xen_lite::sched::turn::{Scheduler, State, Turn, Work};
 use xen_lite::switcher::{Registers, slot_address, slot_vector};
 use xen_lite::trap::verdict::{self, EntryPoint, FetchFault, FetchVerdict, Smep, Verdict, Window};
 use xen_lite::vcpu::VcpuSet;
@@ -54,13 +56,21 @@ pub(crate) struct Machine {
     pub(crate) idle_set: VcpuSet,
     /// The domain whose vCPU is loaded.
     pub(crate) loaded: Option<usize>,
-    /// The domain that had the last turn.
-    pub(crate) turn: usize,
+    pub(crate) scheduler: Scheduler,
+    /// Ends so far, restarts included.
+    pub(crate) ends: Ends,
     /// What `start_info.flags` says of the machine.
     pub(crate) start_flags: u64,
     pub(crate) cpu_test: Option<crate::cpu_test::CpuTest>,
     /// Lines that each witness had written when the last of the others ended.
     pub(crate) witness_mark: Option<Vec<u64>>,
+}
+
+/// How incarnations have ended.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ends {
+    pub(crate) killed: u64,
+    pub(crate) shut_down: u64,
 }
 
 struct Cell(UnsafeCell<MaybeUninit<Machine>>);
@@ -202,8 +212,8 @@ impl Machine {
             }
             Outcome::Yield => {}
             Outcome::Block { timeout_ns, mask } => {
-                let deadline_ns = (timeout_ns != 0).then(|| now.saturating_add(timeout_ns));
-                domain.wait = Some(Wait { deadline_ns, mask });
+                let index = self.running_index();
+                self.scheduler.set(index, State::blocked(now, timeout_ns, mask));
             }
             Outcome::Shutdown {
                 reason: ShutdownReason::Crash,
@@ -241,52 +251,54 @@ impl Machine {
             self.terminal
                 .poll(&mut self.domains, self.image.console_domain() as usize);
             let now = self.clock.now_ns();
-            let count = self.domains.len();
-            let next = (1..=count).map(|step| (self.turn + step) % count).find(|index| {
-                self.domains
-                    .get_mut(*index)
-                    .is_some_and(|domain| domain.wants_turn(now))
+            for (index, domain) in self.domains.iter_mut().enumerate() {
+                if self.scheduler.wake(index, domain.conditions()) {
+                    domain.wake();
+                }
+            }
+            self.scheduler.expire(now, |index| {
+                if let Some(domain) = self.domains.get_mut(index) {
+                    domain.wake();
+                }
             });
-            let Some(index) = next else {
-                self.finish_if_over();
-                self.idle(now);
-                continue;
-            };
-            self.turn = index;
             self.finish_if_over();
-            self.give_turn(index);
+            match self.scheduler.next_turn() {
+                Some(Turn {
+                    domain,
+                    work: Work::Run,
+                }) => self.run_or_clean(domain),
+                Some(Turn {
+                    domain,
+                    work: Work::Build,
+                }) => self.build(domain),
+                Some(Turn {
+                    domain,
+                    work: Work::TakeApart,
+                }) => self.take_back(domain),
+                None => self.idle(now),
+            }
         }
     }
 
-    /// One turn; returns unless it was a guest's run.
-    fn give_turn(&mut self, index: usize) {
+    /// A slice for a live domain; first, in its own time, what its last hypercall left to be taken apart.
+    fn run_or_clean(&mut self, index: usize) {
         let Some(domain) = self.domains.get_mut(index) else {
             return;
         };
-        match &domain.stage {
-            Stage::Live if domain.memory.has_leaving_tables() => {
-                for _ in 0..STEPS_PER_TURN {
-                    if paging::take_apart_one(&mut self.world.frames, &mut self.world.mem, &mut domain.memory)
-                        == Progress::Done
-                    {
-                        break;
-                    }
-                }
+        if !domain.memory.has_leaving_tables() {
+            self.run(index)
+        }
+        for _ in 0..STEPS_PER_TURN {
+            let World { mem, frames, .. } = &mut self.world;
+            if paging::take_apart_one(frames, mem, &mut domain.memory) == Progress::Done {
+                break;
             }
-            Stage::Live => self.run(index),
-            Stage::Building(_) => self.build(index),
-            Stage::Dying(..) => self.take_back(index),
-            Stage::Ended(_) => {}
         }
     }
 
     /// Waits for an interrupt, or for the console to be looked at again.
     fn idle(&mut self, now: u64) {
-        let next = self
-            .domains
-            .iter()
-            .filter_map(|domain| domain.wait?.deadline_ns)
-            .min();
+        let next = self.scheduler.next_deadline();
         let delay = next
             .map_or(IDLE_POLL_NS, |next| next.saturating_sub(now))
             .clamp(1_000, IDLE_POLL_NS);
@@ -323,7 +335,8 @@ impl Machine {
                     for (word, value) in self.fpu.initial_words() {
                         self.world.mem.write(domain.vcpu.vector_state, word, value);
                     }
-                    report::domain_start(domain);
+                    self.scheduler.set(index, State::Runnable);
+                    report::record(&Record::DomainStart(domain.identity()));
                     return;
                 }
                 Build::Failed(error) => {
@@ -345,10 +358,18 @@ impl Machine {
         let Some(domain) = self.domains.get_mut(index) else {
             return;
         };
-        if let End::Shutdown(reason, code) = end {
-            report::shutdown(domain, reason, code);
+        match end {
+            End::Killed(_) => self.ends.killed += 1,
+            End::Shutdown(reason, code) => {
+                self.ends.shut_down += 1;
+                report::record(&Record::Shutdown {
+                    identity: domain.identity(),
+                    reason,
+                    code,
+                });
+            }
         }
-        domain.wait = None;
+        self.scheduler.set(index, State::Dying);
         domain.stage = Stage::Dying(Teardown::begin(&mut self.world.frames, &mut domain.memory), end);
     }
 
@@ -364,13 +385,28 @@ impl Machine {
             let progress = teardown.step(&mut self.world.frames, &mut self.world.mem, &mut domain.memory);
             if let TeardownProgress::Done { returned, owned } = progress {
                 self.world.mem.zero(domain.vcpu.vector_state);
-                report::frames(domain, returned, owned);
-                let again = restarts(domain, end);
-                if again {
-                    domain.incarnation += 1;
-                    domain.stage = Stage::Building(build::Builder::new());
-                } else {
-                    domain.stage = Stage::Ended(end);
+                let (returned, owned) = (u64::from(returned), u64::from(owned));
+                report::record(&Record::Frames {
+                    identity: domain.identity(),
+                    returned,
+                    owned,
+                });
+                let DomainSpec {
+                    restart: policy,
+                    restart_max,
+                    ..
+                } = domain.config;
+                match restart(policy, restart_max, domain.incarnation, end.kind()) {
+                    Restart::After { delay_ns } => {
+                        domain.incarnation += 1;
+                        domain.stage = Stage::Building(build::Builder::new());
+                        let until = self.clock.now_ns().saturating_add(delay_ns);
+                        self.scheduler.set(index, State::Waiting { until });
+                    }
+                    Restart::Stay => {
+                        domain.stage = Stage::Ended(end);
+                        self.scheduler.set(index, State::Dead);
+                    }
                 }
                 if self.image.audit_each_end() {
                     self.audit();
@@ -383,7 +419,10 @@ impl Machine {
     /// Recomputes every count; says what it found.
     pub(crate) fn audit(&mut self) {
         let domains = self.domains.iter().map(|domain| &domain.memory);
-        report::audit(paging::audit(&mut self.world.frames, &self.world.mem, domains).map(|_| ()));
+        match paging::audit(&mut self.world.frames, &self.world.mem, domains) {
+            Ok(_) => report::record(&Record::Audit(Ok(()))),
+            Err(fault) => report::record(&Record::Audit(Err(&fault))),
+        }
     }
 
     /// Ends the machine when nobody is left, or only witnesses that have shown that they live.
@@ -415,7 +454,18 @@ impl Machine {
             self.terminal.flush(&mut self.domains, index);
         }
         self.audit();
-        report::end(&self.domains);
+        for domain in self.domains.iter().filter(|domain| !domain.has_ended()) {
+            report::record(&Record::Alive {
+                identity: domain.identity(),
+                lines: domain.lines,
+            });
+        }
+        let Ends { killed, shut_down } = self.ends;
+        report::record(&Record::End {
+            domains: self.domains.len() as u64,
+            killed,
+            shutdown: shut_down,
+        });
         self.terminal.finish();
         power::off()
     }
@@ -433,11 +483,13 @@ impl Machine {
 
     /// The bounce of `vector` from ring 1 found the stack pointer in the slot.
     pub(crate) fn kill_for_stack(&mut self, vector: u8) -> ! {
-        let registers = self.running().vcpu.registers;
+        let domain = self.running();
+        let registers = domain.vcpu.registers;
+        let delivery = crash::delivery(domain, vector, Some(registers.error), Some(registers.rsp));
         let death = crash::Death::new(Reason::KernelStackForbidden)
-            .delivering(vector)
-            .trap(&registers);
-        self.kill(death.address(registers.rsp))
+            .delivery(delivery)
+            .registers(&registers);
+        self.kill(death)
     }
 
     /// `syscall` came with no entry registered: a #UD at the instruction. Or ring 1 used our gate: #GP, as for any other.
@@ -490,15 +542,23 @@ impl Machine {
             }
             FetchVerdict::FlushAndResume => self.resume_running(),
             FetchVerdict::Kill(reason) => {
+                let fault = verdict::Fault {
+                    vector: vector::PF,
+                    error_code: registers.error,
+                    cr2: registers.rip,
+                };
                 let death = crash::Death::new(reason)
-                    .trap(&registers)
-                    .cr2(registers.rip)
-                    .address(registers.rip);
+                    .fault(fault)
+                    .entry_point(registers.rip)
+                    .walked(registers.rip, guest_mem::Access::Fetch(guest_mem::Smep::On))
+                    .registers(&registers);
                 let death = match registered {
-                    Some(EntryPoint::Handler(vector)) => death.delivering(vector),
+                    Some(EntryPoint::Handler(vector)) => {
+                        death.delivery(crash::delivery(domain, vector, None, None))
+                    }
                     _ => death,
                 };
-                self.kill(death.handler(registers.rip))
+                self.kill(death)
             }
         }
     }
@@ -512,21 +572,17 @@ impl Machine {
         } else {
             domain.vcpu.kernel_stack
         };
+        let fault = verdict::Fault {
+            vector: vector::DF,
+            error_code: registers.error,
+            cr2: 0,
+        };
         let death = crash::Death::new(verdict::double_fault(stack))
-            .trap(&registers)
-            .address(stack);
+            .fault(fault)
+            .walked(stack.wrapping_sub(8), guest_mem::Access::Write)
+            .registers(&registers);
         self.kill(death)
     }
-}
-
-/// Whether a domain that has ended so starts again.
-fn restarts(domain: &Domain, end: End) -> bool {
-    let wanted = match (domain.config.restart, end) {
-        (_, End::Shutdown(ShutdownReason::Reboot, _)) | (RestartPolicy::Always, _) => true,
-        (RestartPolicy::OnCrash, End::Killed(_)) => true,
-        (RestartPolicy::OnCrash | RestartPolicy::Never, _) => false,
-    };
-    wanted && domain.incarnation < domain.config.restart_max
 }
 
 /// A fault with CPL 0. In one of the switcher's windows it is the guest's; anywhere else it is ours.
@@ -540,7 +596,7 @@ pub(crate) fn ring0_fault(saved: &Registers, cr3: u64, cr2: u64) -> ! {
     if machine.loaded.is_none() {
         crash::hypervisor_fault(saved, nested_vector, cr3, cr2)
     }
-    let (world, domain) = machine.world_and_running();
+    let domain = machine.running();
     // The bounce keeps the slot in rcx and the stack's address in rdx, until it has loaded the guest's own again.
     let slot = match window {
         Window::BounceStore => saved.rcx,
@@ -550,7 +606,7 @@ pub(crate) fn ring0_fault(saved: &Registers, cr3: u64, cr2: u64) -> ! {
     let entry = match (window, delivering) {
         (Window::BounceStore, Some(vector)) => domain.vcpu.traps.bounce_entry(vector),
         // The frame that iretq refused lies where the fault's stack pointer was: rip, cs, ...
-        _ => crash::refused_frame(world, domain, saved.rsp),
+        _ => crash::refused_frame(domain, saved.rsp),
     };
     let nested = verdict::Fault {
         vector: nested_vector,

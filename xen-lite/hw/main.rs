@@ -31,7 +31,7 @@ use clock::Clock;
 use core::cell::UnsafeCell;
 use cpu::Features;
 use fpu::Fpu;
-use machine::Machine;
+use machine::{Ends, Machine};
 use memory::{DIRECT_MAP, DirectMap, Memory};
 use serial::Uart;
 use terminal::Terminal;
@@ -42,6 +42,8 @@ use xen_lite::domain::Domain;
 use xen_lite::hypercall::World;
 use xen_lite::paging::{FrameInfo, FrameTable};
 use xen_lite::platform::PhysMem;
+use xen_lite::record::{Record, SelfTest};
+use xen_lite::sched::turn::{Scheduler, State};
 use xen_lite::switcher::Registers;
 use xen_lite::vcpu::{Common, VcpuSet};
 
@@ -146,7 +148,8 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
             fpu,
             idle_set,
             loaded: None,
-            turn: 0,
+            scheduler: Scheduler::new(),
+            ends: Ends::default(),
             cpu_test: None,
             witness_mark: None,
         })
@@ -164,16 +167,21 @@ impl Machine {
             .say(format_args!("xen-lite 0.1: guest kernels in ring 1, x86-64"));
         let frames = self.world.frames.free_count();
         self.terminal.say(format_args!("{} frames of 4 KiB free", frames));
-        let verdict = if isolates_ring1 { "ok" } else { "null-ss-unsafe" };
+        let self_test = if isolates_ring1 {
+            SelfTest::Ok
+        } else {
+            SelfTest::NullSsUnsafe
+        };
         if !isolates_ring1 {
             self.start_flags |= flags::NULL_SS_UNSAFE;
             self.terminal.say(format_args!(
                 "THIS CPU DOES NOT ISOLATE RING 1: a guest kernel that loads a null SS becomes ring 0 (QEMU's TCG does this)"
             ));
         }
-        report::line(format_args!(
-            "xen-lite: event=start version=0.1 frames={frames} self-test={verdict}"
-        ));
+        report::record(&Record::Start {
+            frames: u64::from(frames),
+            self_test,
+        });
         let image = self.image;
         self.domains.reserve_exact(image.domain_count() as usize);
         for (number, spec) in image.domains().enumerate() {
@@ -192,7 +200,9 @@ impl Machine {
         }
         self.terminal
             .introduce(&self.domains, image.console_domain() as usize);
-        self.turn = self.domains.len().saturating_sub(1);
+        for index in 0..self.domains.len() {
+            self.scheduler.set(index, State::Building);
+        }
         self.next_turn()
     }
 }

@@ -142,8 +142,8 @@ pub(crate) const fn idt_address() -> u64 {
     SWITCHER_RO + offset_of!(ReadOnly, idt) as u64
 }
 
-/// The scratch words and CR2 word, as the last bounce left them: the guest's registers at a fault inside it.
-pub(crate) fn scratch() -> (u64, u64, u64) {
+/// rcx and rdx of a guest whose bounce faulted in the middle.
+pub(crate) fn scratch() -> (u64, u64) {
     let word = |offset: usize| {
         let address = (SWITCHER_RW + offset as u64) as *const u64;
         // SAFETY: the current vCPU's read-write page is mapped there.
@@ -152,7 +152,6 @@ pub(crate) fn scratch() -> (u64, u64, u64) {
     (
         word(offset_of!(ReadWrite, scratch_rcx)),
         word(offset_of!(ReadWrite, scratch_rdx)),
-        word(offset_of!(ReadWrite, words) + offset_of!(GuestWords, cr2)),
     )
 }
 

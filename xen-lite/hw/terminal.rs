@@ -40,7 +40,13 @@ impl Terminal {
         self.lines.set_owner(owner, &mut self.uart);
     }
 
-    /// A line of the hypervisor's, or several.
+    /// Several whole lines of the hypervisor's.
+    pub(crate) fn say_lines(&mut self, arguments: fmt::Arguments<'_>) {
+        // A UART takes everything.
+        let _ = Own { terminal: self }.write_fmt(arguments);
+    }
+
+    /// A line of the hypervisor's.
     pub(crate) fn say(&mut self, arguments: fmt::Arguments<'_>) {
         let mut out = Own { terminal: self };
         // A UART takes everything.

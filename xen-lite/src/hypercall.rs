@@ -9,6 +9,7 @@ mod misc;
 use crate::domain::Domain;
 use crate::paging::FrameTable;
 use crate::platform::PhysMem;
+use crate::sched::turn::effective_mask;
 use crate::vcpu::Common;
 use abi::callback::{CallbackOp, CallbackType};
 use abi::console::ConsoleIo;
@@ -147,7 +148,7 @@ fn sched_op(domain: &Domain, command: u64, first: u64, second: u64) -> Outcome {
     match SchedOp::from_raw(command) {
         Some(SchedOp::Yield) => Outcome::Yield,
         Some(SchedOp::Block) => {
-            let mask = if second == 0 { WAKE_INPUT } else { second };
+            let mask = effective_mask(second);
             if mask & !(WAKE_INPUT | WAKE_OUTPUT) != 0 {
                 return Outcome::refused(Errno::Invalid);
             }

@@ -13,8 +13,10 @@ pub mod start_info;
 use crate::addr::{DomainId, Mfn};
 use crate::boot_image::DomainSpec;
 use crate::console::ring::Ring;
+use crate::crash::Identity;
 use crate::paging::{DomainMemory, Teardown};
 use crate::recorder::Recorder;
+use crate::sched::restart::Ended;
 use crate::switcher::Registers;
 use crate::trap::table::TrapTable;
 use crate::vcpu::{Vcpu, VcpuSet};
@@ -44,13 +46,17 @@ pub enum End {
     Shutdown(ShutdownReason, u64),
 }
 
-/// Why a vCPU does not run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wait {
-    /// When it goes on anyway, in nanoseconds since boot.
-    pub deadline_ns: Option<u64>,
-    /// What it waits for.
-    pub mask: u64,
+impl End {
+    /// What the restart policy asks.
+    #[must_use]
+    pub const fn kind(self) -> Ended {
+        match self {
+            Self::Killed(Reason::Destroyed) => Ended::Destroyed,
+            Self::Killed(_) | Self::Shutdown(ShutdownReason::Crash, _) => Ended::Killed,
+            Self::Shutdown(ShutdownReason::Reboot, _) => Ended::Reboot,
+            Self::Shutdown(ShutdownReason::Poweroff, _) => Ended::PowerOff,
+        }
+    }
 }
 
 /// Where a domain is in its life. Building and dying go in bounded steps, each a turn of the domain's own.
@@ -83,8 +89,6 @@ pub struct Domain {
     pub console: Console,
     /// Where it is in its life.
     pub stage: Stage,
-    /// What it waits for, while it is live.
-    pub wait: Option<Wait>,
     /// How often it has been restarted.
     pub incarnation: u32,
     /// Its last entries into the hypervisor.
@@ -116,7 +120,6 @@ impl Domain {
                 output: Ring::new(),
             },
             stage: Stage::Building(Builder::new()),
-            wait: None,
             incarnation: 0,
             recorder: Recorder::new(),
             lines: 0,
@@ -139,24 +142,19 @@ impl Domain {
         input | output
     }
 
-    /// Whether it has something to do now; a wait that is over is ended, and its result told to the guest.
-    pub fn wants_turn(&mut self, now_ns: u64) -> bool {
-        match self.stage {
-            Stage::Building(_) | Stage::Dying(..) => true,
-            Stage::Ended(_) => false,
-            Stage::Live => match self.wait {
-                None => true,
-                Some(wait) => {
-                    let holds = self.conditions() & wait.mask;
-                    let over = holds != 0 || wait.deadline_ns.is_some_and(|deadline| deadline <= now_ns);
-                    if over {
-                        self.wait = None;
-                        self.vcpu.registers.rax = 0;
-                        self.vcpu.registers.rdx = holds;
-                    }
-                    over
-                }
-            },
+    /// Ends a wait: the guest learns which conditions hold.
+    pub fn wake(&mut self) {
+        self.vcpu.registers.rax = 0;
+        self.vcpu.registers.rdx = self.conditions();
+    }
+
+    /// Who it is, in records.
+    #[must_use]
+    pub const fn identity(&self) -> Identity<'static> {
+        Identity {
+            domain: self.id.0,
+            name: self.config.name,
+            incarnation: self.incarnation,
         }
     }
 
