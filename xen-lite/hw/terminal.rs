@@ -18,6 +18,17 @@ pub(crate) struct Terminal {
     lines: Lines,
     own: Stream,
     streams: Vec<Stream>,
+    /// The domain whose unfinished lines are shown as they come.
+    owner: usize,
+}
+
+/// How much of what a domain has written is passed on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Whole lines, unless it is the owner or its ring is full: two writers do not break each other's lines.
+    LineEnd,
+    /// Everything.
+    End,
 }
 
 impl Terminal {
@@ -27,6 +38,7 @@ impl Terminal {
             lines: Lines::new(),
             own: Stream::hypervisor(),
             streams: Vec::new(),
+            owner: 0,
         }
     }
 
@@ -36,6 +48,7 @@ impl Terminal {
             .iter()
             .map(|domain| Stream::domain(domain.id.0, domain.config.name))
             .collect();
+        self.owner = owner;
         let owner = domains.get(owner).map(|domain| Writer::Domain(domain.id.0));
         self.lines.set_owner(owner, &mut self.uart);
     }
@@ -72,7 +85,7 @@ impl Terminal {
     /// Passes on what a domain has written, as long as the port takes it without waiting.
     pub(crate) fn drain(&mut self, domains: &mut [Domain], index: usize) {
         for _ in 0..DRAIN / CHUNK {
-            if !self.uart.ready() || !self.pass_on(domains, index) {
+            if !self.uart.ready() || !self.pass_on(domains, index, Until::LineEnd) {
                 return;
             }
         }
@@ -80,17 +93,24 @@ impl Terminal {
 
     /// Passes on all that a domain has written; it writes no more in this incarnation.
     pub(crate) fn flush(&mut self, domains: &mut [Domain], index: usize) {
-        while self.pass_on(domains, index) {}
+        while self.pass_on(domains, index, Until::End) {}
         if let Some(stream) = self.streams.get_mut(index) {
             self.lines.end(stream, &mut self.uart);
         }
     }
 
-    fn pass_on(&mut self, domains: &mut [Domain], index: usize) -> bool {
+    fn pass_on(&mut self, domains: &mut [Domain], index: usize, until: Until) -> bool {
         let (Some(domain), Some(stream)) = (domains.get_mut(index), self.streams.get_mut(index)) else {
             return false;
         };
-        let waiting = domain.console.output.peek();
+        let output = &domain.console.output;
+        let all = until == Until::End || index == self.owner || output.room() == 0;
+        let waiting = output.peek();
+        let waiting = if all {
+            waiting
+        } else {
+            waiting.get(..output.whole_lines()).unwrap_or(waiting)
+        };
         let chunk = waiting.get(..CHUNK).unwrap_or(waiting);
         if chunk.is_empty() {
             return false;
