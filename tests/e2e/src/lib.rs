@@ -1,1 +1,195 @@
-//! Shared by the suites: boots an image, waits, judges.
+//! Shared by the suites of `tests/`: what a boot is, and what every boot has to show.
+//!
+//! [`Boot`] names a scene and how to boot it; [`Boot::must_be_good`] boots it and wants everything that holds of any boot:
+//! each incarnation ended as the manifest expects, all frames came back, every audit was clean, the machine powered
+//! off, nothing panicked, and every guest line carries its prefix. [`group_domain`] turns a group of
+//! [`guests::catalogue`] into a domain that restarts with the next case.
+#![forbid(unsafe_code)]
+
+use guests::catalogue::{self, End};
+use image_builder::emulator::Machine;
+use image_builder::qemu::{Clock, Firmware};
+use image_builder::scene::{Options, Outcome, Scene};
+use image_builder::workspace;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// A domain of the witness guest, which must be alive and beating at the end.
+pub const WITNESS: &str = "
+    [[domain]]
+    name = \"witness\"
+    kernel = \"witness\"
+    memory = \"1M\"
+    witness = true
+";
+
+/// The keys of a machine in which everything is checked at each end.
+pub const MACHINE: &str = "
+    console = \"witness\"
+    until = \"others-ended\"
+    audit = \"each-end\"
+";
+
+/// A domain of the guest `suite` that runs all cases of a group, one after another.
+///
+/// # Panics
+/// There is no such group.
+#[must_use]
+pub fn group_domain(name: &str, machine: Machine) -> String {
+    let group = catalogue::group(name).unwrap_or_else(|| panic!("no group {name}"));
+    let ends: Vec<String> = group
+        .cases
+        .iter()
+        .flat_map(|case| {
+            let end = match machine {
+                Machine::Qemu => case.on_qemu,
+                Machine::Bochs => case.on_bochs,
+            };
+            (0..case.runs).map(move |_| end)
+        })
+        .map(|end: End| format!("\"{end}\""))
+        .collect();
+    format!(
+        "
+        [[domain]]
+        name = \"{name}\"
+        kernel = \"suite\"
+        cmdline = \"group={name}\"
+        memory = \"3M\"
+        record = \"line\"
+        restart = {{ policy = \"always\", max = {} }}
+        expect = [{}]
+        ",
+        ends.len() - 1,
+        ends.join(", ")
+    )
+}
+
+/// A scene of the witness and these groups.
+#[must_use]
+pub fn groups(names: &[&str], machine: Machine) -> String {
+    let mut toml = MACHINE.to_owned();
+    toml.push_str(WITNESS);
+    for name in names {
+        toml.push_str(&group_domain(name, machine));
+    }
+    toml
+}
+
+/// A boot to be made.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    toml: String,
+    options: Options,
+}
+
+impl Boot {
+    /// In QEMU, with two minutes. `name` names the transcript.
+    #[must_use]
+    pub fn qemu(name: &str, toml: &str) -> Self {
+        let mut options = Options::new(name);
+        options.limit = Some(Duration::from_secs(180));
+        Self {
+            toml: toml.to_owned(),
+            options,
+        }
+    }
+
+    /// In Bochs, with five.
+    #[must_use]
+    pub fn bochs(name: &str, toml: &str) -> Self {
+        let mut boot = Self::qemu(name, toml);
+        boot.options.machine = Machine::Bochs;
+        boot.options.limit = Some(Duration::from_secs(400));
+        boot
+    }
+
+    /// By UEFI.
+    #[must_use]
+    pub fn uefi(mut self) -> Self {
+        self.options.firmware = Firmware::Uefi;
+        self
+    }
+
+    /// With a clock that counts instructions.
+    #[must_use]
+    pub fn counting(mut self) -> Self {
+        self.options.clock = Clock::Instructions;
+        self
+    }
+
+    /// With these keys typed.
+    #[must_use]
+    pub fn typing(mut self, keys: &str) -> Self {
+        self.options = self.options.typing(keys);
+        self
+    }
+
+    /// Boots it, whatever comes of it.
+    ///
+    /// # Panics
+    /// The scene cannot be built or started.
+    #[must_use]
+    pub fn boot(&self) -> Outcome {
+        let scene = Scene::from_toml(&self.toml).unwrap_or_else(|error| panic!("{error:#}\n{}", self.toml));
+        let outcome = scene.boot(&self.options);
+        outcome.unwrap_or_else(|error| panic!("{}: {error:#}", self.options.name))
+    }
+
+    /// Boots it and wants what holds of every boot.
+    ///
+    /// # Panics
+    /// It does not.
+    #[must_use]
+    pub fn must_be_good(&self) -> Outcome {
+        let outcome = self.boot();
+        let mut failures = outcome.verdict.failures.clone();
+        failures.extend(strange_lines(&outcome));
+        failures.extend(silent_witnesses(&outcome));
+        let mut text = String::new();
+        for failure in failures.iter().take(40) {
+            let _ = writeln!(text, "failed: {failure}");
+        }
+        let transcript = workspace::target_dir()
+            .join("e2e")
+            .join(format!("{}.log", self.options.name));
+        assert!(
+            failures.is_empty(),
+            "{}\n{text}{}\nthe transcript is {}",
+            self.options.name,
+            outcome.report(),
+            transcript.display()
+        );
+        outcome
+    }
+}
+
+/// Lines of the console that are neither a guest's, with its prefix, nor the hypervisor's own, and lines that would move a
+/// terminal's cursor. What stands before the hypervisor's first line is the firmware's.
+fn strange_lines(outcome: &Outcome) -> Vec<String> {
+    outcome
+        .console
+        .lines()
+        .skip_while(|line| !line.contains("(xen-lite)"))
+        .filter_map(|line| {
+            let line = line.trim_end_matches('\r');
+            if line.chars().any(|c| c.is_control()) {
+                return Some(format!("a line with control characters: {line:?}"));
+            }
+            let is_whole = line.is_empty() || line.starts_with('[') || line.contains("(xen-lite)");
+            (!is_whole).then(|| format!("a line without a prefix: {line:?}"))
+        })
+        .collect()
+}
+
+/// Witnesses whose guest found something wrong are not alive; one that never printed a beat is of no use.
+fn silent_witnesses(outcome: &Outcome) -> Vec<String> {
+    let has_witness = outcome
+        .lines_about("witness")
+        .any(|line| line.get("state") == Some("alive"));
+    let beats = outcome.console.contains("beat ");
+    (has_witness && !beats)
+        .then(|| "the witness never printed a beat".to_owned())
+        .into_iter()
+        .collect()
+}

@@ -36,7 +36,7 @@ fn is_refused(selector: u64, descriptor: u64) {
 }
 
 fn privileged(_: u32) {
-    let own = u64::from(own_selector(0));
+    let own = u64::from(own_selector(0) & !7);
     for base in [CODE_RING_1, DATA_RING_1] {
         for ring in [0, 2] {
             is_refused(own, base & !dpl(3) | dpl(ring));
@@ -58,7 +58,7 @@ fn privileged(_: u32) {
 }
 
 fn narrow_code(_: u32) {
-    let own = u64::from(own_selector(0));
+    let own = u64::from(own_selector(0) & !7);
     for ring in 0..4 {
         let base = CODE_RING_1 & !dpl(3) | dpl(ring);
         is_refused(own, base & !LONG);
@@ -70,15 +70,19 @@ fn narrow_code(_: u32) {
 }
 
 fn reserved_slots(_: u32) {
+    let selector = |index: usize| (index as u64) << 3;
     for index in (0..FIRST_GUEST_DESCRIPTOR).chain(GDT_ENTRIES..GDT_ENTRIES + 4) {
-        is_refused((index as u64) << 3 | 1, DATA_RING_1);
-        is_refused((index as u64) << 3, 0);
+        is_refused(selector(index), DATA_RING_1);
+        is_refused(selector(index), 0);
     }
-    is_refused(u64::from(own_selector(0)) | 4, DATA_RING_1);
-    is_refused(0xffff, DATA_RING_1);
-    is_refused(0x1_0000 + u64::from(own_selector(0)), DATA_RING_1);
-    is_refused(u64::MAX, DATA_RING_1);
-    let last = call::update_descriptor((GDT_ENTRIES as u64 - 1) << 3 | 1, DATA_RING_1);
+    // RPL and table bit are 0.
+    for low in 1..8 {
+        is_refused(selector(FIRST_GUEST_DESCRIPTOR) | low, DATA_RING_1);
+    }
+    is_refused(0xfff8, DATA_RING_1);
+    is_refused(0x1_0000 | selector(FIRST_GUEST_DESCRIPTOR), DATA_RING_1);
+    is_refused(!7, DATA_RING_1);
+    let last = call::update_descriptor(selector(GDT_ENTRIES - 1), DATA_RING_1);
     check!(last.is_ok(), "the last slot is the guest's: {last:?}");
 }
 

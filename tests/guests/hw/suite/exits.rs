@@ -41,7 +41,7 @@ fn call_from(cs: u16, ss: u16, slot: u16, descriptor: u64) {
     frame.cs = u64::from(cs);
     frame.ss = u64::from(ss);
     frame.rax = Hypercall::UpdateDescriptor.raw();
-    frame.rdi = u64::from(own_selector(slot));
+    frame.rdi = u64::from(own_selector(slot) & !7);
     frame.rsi = descriptor;
     let found = trap::run(&frame);
     check!(false, "the guest is dead, yet it went on: {found:x?}");

@@ -60,7 +60,7 @@ pub(crate) fn own_selector(n: u16) -> u16 {
 
 /// Fills one of the guest's own slots.
 pub(crate) fn own_segment(n: u16, descriptor: u64) {
-    let done = call::update_descriptor(u64::from(own_selector(n)), descriptor);
+    let done = call::update_descriptor(u64::from(own_selector(n) & !7), descriptor);
     check!(done.is_ok(), "slot {n} takes {descriptor:#x}: {done:?}");
 }
 
