@@ -178,7 +178,7 @@ fn run_cargo(known: &Packages, packages: &BTreeSet<String>) -> Result<Binaries> 
     let toolchain = shared_toolchain()?;
     let target_dir = workspace::target_dir().join("bare-metal");
     if !target_dir.is_dir() {
-        eprintln!("image-builder: building for {TARGET}; the first time takes about half a minute");
+        eprintln!("image-builder: building for {TARGET}; the first time takes about a minute");
     }
     let _one_at_a_time = workspace::lock("bare-metal")?;
 

@@ -1,4 +1,7 @@
-//! Builds the bare-metal binaries, packs a scene into a bootable disk image, boots it and judges what came of it.
+#![doc = include_str!("../README.md")]
+//!
+//! # The modules
+//!
 //!
 //! Reading order: [`manifest`] (what a scene is), [`toolchain`] and [`bare_metal`] (building), [`pack`], [`records`],
 //! [`archive`] and [`elf`] (what goes on the disk), [`grub`] and [`image`] (the disk), [`qemu`], [`bochs`] and

@@ -352,6 +352,7 @@ impl Prepared<'_> {
             stop: end.stop,
             status: end.status,
             elapsed: end.elapsed,
+            directory: self.place.directory,
             verdict,
         })
     }
@@ -372,6 +373,8 @@ pub struct Outcome {
     pub status: ExitStatus,
     /// How long the emulator ran.
     pub elapsed: Duration,
+    /// Where the run's files are: the image, the second serial port, Bochs' configuration and logs.
+    pub directory: PathBuf,
     /// Whether all is as the manifest expects.
     pub verdict: Verdict,
 }

@@ -26,8 +26,12 @@ pub struct Lock {
     _file: File,
 }
 
-/// Waits for the lock called `name`.
+/// Waits for the lock called `name`; says so if it has to.
 pub fn lock(name: &str) -> Result<Lock> {
+    if let Some(lock) = try_lock(name)? {
+        return Ok(lock);
+    }
+    eprintln!("image-builder: waiting for another one ({name})");
     let (path, file) = open_lock(name)?;
     file.lock()
         .with_context(|| format!("cannot lock {}", path.display()))?;

@@ -121,9 +121,17 @@ fn conclude(scene: &Scene, outcome: &Outcome) -> ExitCode {
             eprintln!("image-builder: interrupted after {seconds:.1} s");
             return ExitCode::from(INTERRUPTED);
         }
-        // QEMU refuses bad arguments in this way; its own message stands above.
-        Stop::Ended if never_ran && outcome.status.code() != Some(0) && !outcome.is_bochs() => {
-            eprintln!("image-builder: the emulator did not start ({})", outcome.status);
+        // QEMU refuses bad arguments in this way, and its own message stands above; Bochs writes to its logs.
+        Stop::Ended if never_ran && outcome.status.code() != Some(0) => {
+            let logs = if outcome.is_bochs() {
+                format!("; see bochs.out and bochs.log in {}", outcome.directory.display())
+            } else {
+                String::new()
+            };
+            eprintln!(
+                "image-builder: the emulator did not start ({}){logs}",
+                outcome.status
+            );
             return ExitCode::from(NOT_TRIED);
         }
         _ => {}
