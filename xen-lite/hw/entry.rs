@@ -24,9 +24,7 @@ pub(crate) struct Result {
 
 /// A hypercall. Returns only to the guest that made it.
 pub(crate) extern "C" fn hypercall(a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, number: u64) -> Result {
-    let machine = machine();
-    let domain = machine.running();
-    domain.recorder.add(Event::Hypercall(number));
+    machine::running_recorder().add(Event::Hypercall(number));
     // The cheapest call, kept free of the stack frame that the others need.
     if number == Hypercall::XenVersion.raw() && a1 == XenVersion::Version.raw() {
         return Result {
@@ -34,13 +32,14 @@ pub(crate) extern "C" fn hypercall(a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, 
             detail: 0,
         };
     }
-    slow_hypercall(machine, [a1, a2, a3, a4, a5], number)
+    slow_hypercall(a1, a2, a3, a4, a5, number)
 }
 
 #[inline(never)]
-fn slow_hypercall(machine: &mut machine::Machine, arguments: [u64; 5], number: u64) -> Result {
+extern "C" fn slow_hypercall(a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, number: u64) -> Result {
+    let machine = machine();
     let (world, domain) = machine.world_and_running();
-    match hypercall::dispatch(world, domain, number, arguments) {
+    match hypercall::dispatch(world, domain, number, [a1, a2, a3, a4, a5]) {
         Outcome::Return { value, detail } if !domain.memory.has_leaving_tables() => {
             machine.after_console_io(number);
             Result { value, detail }

@@ -17,7 +17,7 @@ use abi::trap::vector;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use xen_lite::addr::Mfn;
 use xen_lite::boot_image::{BootImage, DomainSpec};
 use xen_lite::domain::build::{self, Build};
@@ -27,6 +27,7 @@ use xen_lite::hypercall::{Outcome, World};
 use xen_lite::paging::{self, Progress, Teardown, TeardownProgress};
 use xen_lite::platform::PhysMem;
 use xen_lite::record::Record;
+use xen_lite::recorder::Recorder;
 use xen_lite::sched::restart::{Restart, restart};
 use xen_lite::sched::turn::{Scheduler, State, Turn, Work};
 use xen_lite::switcher::{Registers, slot_address, slot_vector};
@@ -98,6 +99,17 @@ pub(crate) fn machine() -> &'static mut Machine {
     unsafe { place.assume_init_mut() }
 }
 
+/// The loaded vCPU's flight recorder: where a hypercall notes itself without looking for its domain.
+static RECORDER: AtomicPtr<Recorder> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The flight recorder of the domain that was entered from.
+#[inline]
+pub(crate) fn running_recorder() -> &'static mut Recorder {
+    // SAFETY: set when the vCPU was loaded, to a field of a domain that never moves; a hypercall comes from no other, and
+    // nobody else uses it while that is being noted.
+    unsafe { &mut *RECORDER.load(Ordering::Relaxed) }
+}
+
 impl Machine {
     fn running_index(&self) -> usize {
         self.loaded.unwrap_or(0)
@@ -154,9 +166,10 @@ impl Machine {
             return;
         }
         self.unload();
-        let Some(domain) = self.domains.get(index) else {
+        let Some(domain) = self.domains.get_mut(index) else {
             return;
         };
+        RECORDER.store(&raw mut domain.recorder, Ordering::Relaxed);
         let (set, vector_state, [fs, gs]) = (domain.vcpu.set, domain.vcpu.vector_state, domain.vcpu.bases);
         // SAFETY: the page was saved to, or initialised when the domain was built.
         unsafe { self.fpu.load(DirectMap::address(vector_state) as *const u8) };

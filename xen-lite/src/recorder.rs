@@ -20,7 +20,8 @@ pub struct Recorder {
     next: usize,
 }
 
-const TRAP: u64 = 1 << 63;
+/// A word is the number doubled (its top bit is lost), or the vector doubled and one: cheap to make.
+const TRAP: u64 = 1;
 const NOTHING: u64 = u64::MAX;
 
 impl Recorder {
@@ -37,8 +38,8 @@ impl Recorder {
     #[inline]
     pub fn add(&mut self, event: Event) {
         let word = match event {
-            Event::Hypercall(number) => number & !TRAP,
-            Event::Trap(vector) => TRAP | u64::from(vector),
+            Event::Hypercall(number) => number << 1,
+            Event::Trap(vector) => u64::from(vector) << 1 | TRAP,
         };
         if let Some(slot) = self.events.get_mut(self.next % LENGTH) {
             *slot = word;
@@ -52,8 +53,8 @@ impl Recorder {
             let word = *self.events.get(self.next.wrapping_add(age) % LENGTH)?;
             match word {
                 NOTHING => None,
-                word if word & TRAP != 0 => Some(Event::Trap(word as u8)),
-                number => Some(Event::Hypercall(number)),
+                word if word & TRAP != 0 => Some(Event::Trap((word >> 1) as u8)),
+                word => Some(Event::Hypercall(word >> 1)),
             }
         })
     }
