@@ -59,9 +59,11 @@ impl AddressSpace {
         self.root
     }
 
-    /// The L1 entry for `address`, 0 where there is none.
+    /// The L1 entry for `address`, 0 where there is none or where the address is not a program's: tables in the
+    /// hypervisor's slot are not ours to follow.
     pub fn entry(&self, memory: &impl Memory, address: u64) -> u64 {
-        walk::leaf(memory, self.root, address).map_or(0, |slot| slot.entry)
+        let slot = PageRange::covering(address, 1).and_then(|_| walk::leaf(memory, self.root, address));
+        slot.map_or(0, |slot| slot.entry)
     }
 
     /// Maps `frame`, whose use passes to this space, at the page of `address`, which has no entry yet.

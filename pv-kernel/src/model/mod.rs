@@ -17,6 +17,8 @@ pub(crate) const FRAMES: u64 = 200;
 /// The first frame that is free at start.
 pub(crate) const FIRST_FREE: u64 = 4;
 pub(crate) const KERNEL_ROOT: Pfn = Pfn(0);
+/// What the hypervisor keeps in its slot of every root: a table that is no guest's.
+const HYPERVISOR_ENTRY: u64 = 0x7;
 
 /// What a program does.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +62,7 @@ impl Model {
             let entry = walk::entry_for(&model, Pfn(parent + 1), table);
             model.store(Pfn(parent), walk::index(PHYSMAP, level), entry);
         }
+        model.store(KERNEL_ROOT, HYPERVISOR_SLOT as u16, HYPERVISOR_ENTRY);
         for frame in 0..FRAMES {
             let mut flags = PteFlags::PRESENT | PteFlags::NO_EXECUTE;
             flags.set(PteFlags::WRITABLE, frame >= FIRST_FREE);
@@ -143,6 +146,9 @@ impl Model {
             self.check_entry(level, entry);
         }
         self.pins.insert(frame.0, level);
+        if level == 4 {
+            self.store(frame, HYPERVISOR_SLOT as u16, HYPERVISOR_ENTRY);
+        }
     }
 
     fn unpin(&mut self, frame: Pfn) {
@@ -163,7 +169,8 @@ impl Model {
 
     /// The page fault that an access of the running program raises, if it does.
     fn fault(&self, access: Access, address: u64) -> Option<u64> {
-        let slot = walk::walk(self, self.loaded, address);
+        let forbidden = abi::layout::in_hypervisor_slot(address);
+        let slot = walk::walk(self, self.loaded, if forbidden { 0 } else { address });
         let is_set = |flag: PteFlags| slot.entry & flag.bits() != 0;
         let fetch = access == Access::Execute;
         let write = access == Access::Write;
@@ -186,7 +193,7 @@ impl Tables for Model {
     }
 
     fn pfn_of(&self, frame: Mfn) -> Pfn {
-        Pfn((frame.0 - 0x1000) / 3)
+        Pfn(frame.0.checked_sub(0x1000).map_or(u64::MAX, |rest| rest / 3))
     }
 
     fn entry(&self, table: Pfn, index: u16) -> u64 {

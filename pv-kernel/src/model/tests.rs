@@ -225,6 +225,10 @@ fn a_program_that_does_wrong_dies_with_its_cause() {
             Step::Touch(Access::Read, 0xffff_8800_0000_0000),
             "nothing is mapped there",
         ),
+        (
+            Step::Touch(Access::Read, 0xffff_8000_0020_0000),
+            "nothing is mapped there",
+        ),
     ] {
         let outcome = run_steps(&[Step::Touch(Access::Execute, TEXT), step]);
         assert!(
