@@ -1,0 +1,160 @@
+//! Faults that are a guest's end, or its own to handle.
+use super::{Machine, machine};
+use crate::{crash, entry, switcher};
+use abi::reason::Reason;
+use abi::trap::vector;
+use xen_lite::domain::End;
+use xen_lite::guest_mem;
+use xen_lite::switcher::{Registers, slot_vector};
+use xen_lite::trap::verdict::{self, EntryPoint, FetchFault, FetchVerdict, Smep, Verdict, Window};
+
+impl Machine {
+    /// Ends the running domain with a record.
+    pub(crate) fn kill(&mut self, death: crash::Death) -> ! {
+        let index = self.running_index();
+        self.terminal.flush(&mut self.domains, index);
+        crash::record(self, index, &death);
+        self.end(index, End::Killed(death.reason));
+        self.next_turn()
+    }
+
+    /// The bounce of `vector` from ring 1 found the stack pointer in the slot.
+    pub(crate) fn kill_for_stack(&mut self, vector: u8) -> ! {
+        let domain = self.running();
+        let registers = domain.vcpu.registers;
+        let delivery = crash::delivery(domain, vector, Some(registers.error), Some(registers.rsp));
+        let death = crash::Death::new(Reason::KernelStackForbidden)
+            .delivery(delivery)
+            .registers(&registers);
+        self.kill(death)
+    }
+
+    /// `syscall` came with no entry registered: a #UD at the instruction. Or ring 1 used our gate: #GP, as for any other.
+    pub(crate) fn missing_syscall(&mut self) -> ! {
+        let (world, domain) = self.world_and_running();
+        let registers = &mut domain.vcpu.registers;
+        if registers.rip == switcher::text_address(switcher::Label::NoSyscallEnd) {
+            registers.rip = registers.rcx.wrapping_sub(2);
+            registers.rflags = xen_lite::trap::frame::guest_rflags(registers.r11);
+            registers.rsp = domain.vcpu.set.user_rsp(&world.mem);
+            registers.cs = u64::from(abi::selector::USER_CS);
+            registers.ss = u64::from(abi::selector::USER_SS);
+            self.inject(vector::UD, 0)
+        }
+        registers.rip = registers.rip.wrapping_sub(2);
+        self.inject(
+            vector::GP,
+            u64::from(xen_lite::switcher::MISSING_SYSCALL_VECTOR) * 8 + 2,
+        )
+    }
+
+    /// A page fault in ring 1 with CR2 = rip.
+    pub(crate) fn fetch_fault(&mut self) -> ! {
+        let smep = if self.features.smep { Smep::On } else { Smep::Off };
+        let (world, domain) = self.world_and_running();
+        let registers = domain.vcpu.registers;
+        let fault = FetchFault {
+            cpl: registers.cpl() as u8,
+            cr2: registers.rip,
+            rip: registers.rip,
+            error_code: registers.error,
+        };
+        let callbacks = [domain.vcpu.syscall_entry.unwrap_or(0)];
+        let registered = EntryPoint::at(registers.rip, &domain.vcpu.traps, &callbacks);
+        let fresh = match domain.memory.root() {
+            Some(root) => {
+                let walk = guest_mem::walk(&world.frames, &world.mem, root, registers.rip);
+                let mut entries = [0; 4];
+                for (entry, step) in entries.iter_mut().zip(walk.steps()) {
+                    *entry = step.entry;
+                }
+                verdict::Fetch::judge(&entries, smep)
+            }
+            None => crash::bug(format_args!("a domain runs without a root")),
+        };
+        match verdict::fetch_fault(fault, registered, fresh) {
+            FetchVerdict::Ordinary => {
+                domain.vcpu.set.set_cr2(&mut world.mem, registers.rip);
+                self.inject(vector::PF, registers.error)
+            }
+            FetchVerdict::FlushAndResume => self.resume_running(),
+            FetchVerdict::Kill(reason) => {
+                let fault = verdict::Fault {
+                    vector: vector::PF,
+                    error_code: registers.error,
+                    cr2: registers.rip,
+                };
+                let death = crash::Death::new(reason)
+                    .fault(fault)
+                    .entry_point(registers.rip)
+                    .walked(registers.rip, guest_mem::Access::Fetch(guest_mem::Smep::On))
+                    .registers(&registers);
+                let death = match registered {
+                    Some(EntryPoint::Handler(vector)) => {
+                        death.delivery(crash::delivery(domain, vector, None, None))
+                    }
+                    _ => death,
+                };
+                self.kill(death)
+            }
+        }
+    }
+
+    /// A #DF that interrupted the guest: the CPU could not deliver a direct trap.
+    pub(crate) fn double_fault(&mut self) -> ! {
+        let domain = self.running();
+        let registers = domain.vcpu.registers;
+        let stack = if registers.cpl() == 1 {
+            registers.rsp
+        } else {
+            domain.vcpu.kernel_stack
+        };
+        let fault = verdict::Fault {
+            vector: vector::DF,
+            error_code: registers.error,
+            cr2: 0,
+        };
+        let death = crash::Death::new(verdict::double_fault(stack))
+            .fault(fault)
+            .walked(stack.wrapping_sub(8), guest_mem::Access::Write)
+            .registers(&registers);
+        self.kill(death)
+    }
+}
+
+/// A fault with CPL 0. In one of the switcher's windows it is the guest's; anywhere else it is ours.
+pub(crate) fn ring0_fault(saved: &Registers, cr3: u64, cr2: u64) -> ! {
+    let raw = saved.vector;
+    let nested_vector = slot_vector(raw).unwrap_or(raw as u8);
+    let Some(window) = entry::window_at(saved.rip) else {
+        crash::hypervisor_fault(saved, nested_vector, cr3, cr2)
+    };
+    let machine = machine();
+    if machine.loaded.is_none() {
+        crash::hypervisor_fault(saved, nested_vector, cr3, cr2)
+    }
+    let domain = machine.running();
+    // The bounce keeps the slot in rcx and the stack's address in rdx, until it has loaded the guest's own again.
+    let slot = match window {
+        Window::BounceStore => saved.rcx,
+        Window::BounceIret | Window::ExitIret => 0,
+    };
+    let delivering = slot_vector(slot);
+    let entry = match (window, delivering) {
+        (Window::BounceStore, Some(vector)) => domain.vcpu.traps.bounce_entry(vector),
+        // The frame that iretq refused lies where the fault's stack pointer was: rip, cs, ...
+        _ => crash::refused_frame(domain, saved.rsp),
+    };
+    let nested = verdict::Fault {
+        vector: nested_vector,
+        error_code: saved.error,
+        cr2,
+    };
+    match verdict::fault_in_delivery(window, nested, entry) {
+        Verdict::Kill(reason) => {
+            let death = crash::in_delivery(machine, reason, window, saved, nested, delivering);
+            machine.kill(death)
+        }
+        Verdict::Bug => crash::hypervisor_fault(saved, nested_vector, cr3, cr2),
+    }
+}

@@ -1,0 +1,170 @@
+//! Building domains, taking them back, the end of all.
+use super::{Ends, Machine, STEPS_PER_TURN};
+use crate::{crash, power, report};
+use abi::start_info::flags::CONSOLE;
+use xen_lite::boot_image::DomainSpec;
+use xen_lite::domain::build::{self, Build};
+use xen_lite::domain::{Domain, End, Stage};
+use xen_lite::paging::{self, Teardown, TeardownProgress};
+use xen_lite::platform::PhysMem;
+use xen_lite::record::Record;
+use xen_lite::sched::restart::{Restart, restart};
+use xen_lite::sched::turn::State;
+
+impl Machine {
+    pub(super) fn build(&mut self, index: usize) {
+        let flags = self.start_flags
+            | if index == self.image.console_domain() as usize {
+                CONSOLE
+            } else {
+                0
+            };
+        let Some(domain) = self.domains.get_mut(index) else {
+            return;
+        };
+        // Taken out while it works on its domain.
+        let Stage::Building(mut builder) = core::mem::replace(&mut domain.stage, Stage::Live) else {
+            return;
+        };
+        for _ in 0..STEPS_PER_TURN {
+            match build::step(&mut self.world, domain, &mut builder, &self.modules, flags) {
+                Build::More => {}
+                Build::Done => {
+                    for (word, value) in self.fpu.initial_words() {
+                        self.world.mem.write(domain.vcpu.vector_state, word, value);
+                    }
+                    self.scheduler.set(index, State::Runnable);
+                    report::record(&Record::DomainStart(domain.identity()));
+                    return;
+                }
+                Build::Failed(error) => {
+                    crash::build_failed(self, index, &error);
+                    self.end(index, End::Killed(error.reason()));
+                    return;
+                }
+            }
+        }
+        domain.stage = Stage::Building(builder);
+    }
+
+    /// A domain's incarnation is over: the CPU leaves it, its memory is taken back from now on.
+    pub(crate) fn end(&mut self, index: usize, end: End) {
+        if self.loaded == Some(index) {
+            self.unload();
+        }
+        self.terminal.flush(&mut self.domains, index);
+        let Some(domain) = self.domains.get_mut(index) else {
+            return;
+        };
+        match end {
+            End::Killed(_) => self.ends.killed += 1,
+            End::Shutdown(reason, code) => {
+                self.ends.shut_down += 1;
+                report::record(&Record::Shutdown {
+                    identity: domain.identity(),
+                    reason,
+                    code,
+                });
+            }
+        }
+        self.scheduler.set(index, State::Dying);
+        domain.stage = Stage::Dying(Teardown::begin(&mut self.world.frames, &mut domain.memory), end);
+    }
+
+    pub(super) fn take_back(&mut self, index: usize) {
+        let Some(domain) = self.domains.get_mut(index) else {
+            return;
+        };
+        let Stage::Dying(teardown, end) = &mut domain.stage else {
+            return;
+        };
+        let end = *end;
+        for _ in 0..STEPS_PER_TURN {
+            let progress = teardown.step(&mut self.world.frames, &mut self.world.mem, &mut domain.memory);
+            if let TeardownProgress::Done { returned, owned } = progress {
+                self.world.mem.zero(domain.vcpu.vector_state);
+                let (returned, owned) = (u64::from(returned), u64::from(owned));
+                report::record(&Record::Frames {
+                    identity: domain.identity(),
+                    returned,
+                    owned,
+                });
+                let DomainSpec {
+                    restart: policy,
+                    restart_max,
+                    ..
+                } = domain.config;
+                match restart(policy, restart_max, domain.incarnation, end.kind()) {
+                    Restart::After { delay_ns } => {
+                        domain.incarnation += 1;
+                        domain.stage = Stage::Building(build::Builder::new());
+                        let until = self.clock.now_ns().saturating_add(delay_ns);
+                        self.scheduler.set(index, State::Waiting { until });
+                    }
+                    Restart::Stay => {
+                        domain.stage = Stage::Ended(end);
+                        self.scheduler.set(index, State::Dead);
+                    }
+                }
+                if self.image.audit_each_end() {
+                    self.audit();
+                }
+                return;
+            }
+        }
+    }
+
+    /// Recomputes every count; says what it found.
+    pub(crate) fn audit(&mut self) {
+        let domains = self.domains.iter().map(|domain| &domain.memory);
+        match paging::audit(&mut self.world.frames, &self.world.mem, domains) {
+            Ok(_) => report::record(&Record::Audit(Ok(()))),
+            Err(fault) => report::record(&Record::Audit(Err(&fault))),
+        }
+    }
+
+    /// Ends the machine when nobody is left, or only witnesses that have shown that they live.
+    pub(super) fn finish_if_over(&mut self) {
+        let until_others = self.image.until_others_ended();
+        let waited_for = |domain: &Domain| !(until_others && domain.config.witness);
+        if self
+            .domains
+            .iter()
+            .any(|domain| waited_for(domain) && !domain.has_ended())
+        {
+            return;
+        }
+        let mark = self
+            .witness_mark
+            .get_or_insert_with(|| self.domains.iter().map(|domain| domain.lines).collect());
+        let alive = self
+            .domains
+            .iter()
+            .zip(mark.iter())
+            .all(|(domain, lines)| domain.has_ended() || waited_for(domain) || domain.lines > *lines);
+        if alive {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) -> ! {
+        for index in 0..self.domains.len() {
+            self.terminal.flush(&mut self.domains, index);
+        }
+        self.audit();
+        for domain in self.domains.iter().filter(|domain| !domain.has_ended()) {
+            report::record(&Record::Alive {
+                identity: domain.identity(),
+                lines: domain.lines,
+            });
+        }
+        let Ends { killed, shut_down } = self.ends;
+        report::record(&Record::End {
+            domains: self.domains.len() as u64,
+            killed,
+            shutdown: shut_down,
+        });
+        self.terminal.finish();
+        power::off()
+    }
+}

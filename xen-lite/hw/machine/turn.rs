@@ -1,0 +1,85 @@
+//! Whose turn it is.
+use super::{Machine, STEPS_PER_TURN};
+use crate::entry;
+use core::sync::atomic::Ordering;
+use xen_lite::hypercall::World;
+use xen_lite::paging::{self, Progress};
+use xen_lite::sched::turn::{Turn, Work};
+
+/// How often the console is looked at while everybody waits.
+const IDLE_POLL_NS: u64 = 2_000_000;
+
+impl Machine {
+    /// The timer: others get their turn.
+    pub(crate) fn timer(&mut self) -> ! {
+        self.clock.end_of_interrupt();
+        self.next_turn()
+    }
+
+    /// Gives turns until one of them is a guest's run.
+    pub(crate) fn next_turn(&mut self) -> ! {
+        loop {
+            self.terminal
+                .poll(&mut self.domains, self.image.console_domain() as usize);
+            let now = self.clock.now_ns();
+            for (index, domain) in self.domains.iter_mut().enumerate() {
+                if self.scheduler.wake(index, domain.conditions()) {
+                    domain.wake();
+                }
+            }
+            self.scheduler.expire(now, |index| {
+                if let Some(domain) = self.domains.get_mut(index) {
+                    domain.wake();
+                }
+            });
+            self.finish_if_over();
+            match self.scheduler.next_turn() {
+                Some(Turn {
+                    domain,
+                    work: Work::Run,
+                }) => self.run_or_clean(domain),
+                Some(Turn {
+                    domain,
+                    work: Work::Build,
+                }) => self.build(domain),
+                Some(Turn {
+                    domain,
+                    work: Work::TakeApart,
+                }) => self.take_back(domain),
+                None => self.idle(now),
+            }
+        }
+    }
+
+    /// A slice for a live domain; first, in its own time, what its last hypercall left to be taken apart.
+    fn run_or_clean(&mut self, index: usize) {
+        let Some(domain) = self.domains.get_mut(index) else {
+            return;
+        };
+        if !domain.memory.has_leaving_tables() {
+            self.run(index)
+        }
+        for _ in 0..STEPS_PER_TURN {
+            let World { mem, frames, .. } = &mut self.world;
+            if paging::take_apart_one(frames, mem, &mut domain.memory) == Progress::Done {
+                break;
+            }
+        }
+    }
+
+    /// Waits for an interrupt, or for the console to be looked at again.
+    fn idle(&mut self, now: u64) {
+        let next = self.scheduler.next_deadline();
+        let delay = next
+            .map_or(IDLE_POLL_NS, |next| next.saturating_sub(now))
+            .clamp(1_000, IDLE_POLL_NS);
+        self.unload();
+        entry::IDLE_INTERRUPT.store(0, Ordering::Relaxed);
+        self.clock.arm(delay);
+        // SAFETY: the timer's stub only stores the vector; the next instruction turns interrupts off again.
+        unsafe { core::arch::asm!("sti", "hlt", "cli") };
+        if entry::IDLE_INTERRUPT.load(Ordering::Relaxed) != 0 {
+            self.clock.end_of_interrupt();
+        }
+    }
+}
