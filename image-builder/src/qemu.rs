@@ -61,10 +61,10 @@ pub fn command_line(program: &Path, settings: &Settings<'_>, console: &ConsoleEn
         Accel::Tcg => "tcg",
         Accel::Kvm => "kvm",
     };
-    // q35: its power-off port stays at 0x604 under both firmwares.
+    // q35: its power-off port stays at 0x604 under both firmwares. SATA ports would only be searched for disks.
     add(&[
         "-machine",
-        "q35",
+        "q35,sata=off",
         "-accel",
         accel,
         "-cpu",
