@@ -298,8 +298,22 @@ fn run(pair: &mut Pair, domain: u16, call: &Call) {
     pair.compare(&INDICES);
 }
 
+/// A long run: `PROPTEST_CASES=10000 cargo test --release -p xen-lite any_sequence`.
+fn config() -> ProptestConfig {
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() {
+        ProptestConfig::default().cases
+    } else {
+        64
+    };
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn any_sequence_of_calls_agrees_with_the_model_and_leaves_a_clean_audit(
