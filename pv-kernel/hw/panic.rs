@@ -29,7 +29,7 @@ impl Write for Raw {
 fn panic(info: &PanicInfo<'_>) -> ! {
     if !PANICKING.swap(true, Ordering::Relaxed) {
         // Printing cannot fail.
-        let _ = writeln!(Raw, "\npv-kernel: {info}");
+        let _ = writeln!(Raw, "pv-kernel: {info}");
     }
     shutdown(ShutdownReason::Crash, 1)
 }

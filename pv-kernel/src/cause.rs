@@ -19,8 +19,10 @@ pub enum Cause {
     InvalidOpcode,
     /// #NM.
     NoCoprocessor,
-    /// #TS, #NP, #SS: a segment.
+    /// #TS, #NP: a segment.
     Segment,
+    /// #SS: an address of the stack that is not canonical.
+    Stack,
     /// #GP of an instruction that ring 3 may not execute.
     PrivilegedInstruction(&'static str),
     /// Any other #GP.
@@ -98,7 +100,8 @@ impl fmt::Display for Cause {
             Self::BoundRange => f.write_str("bound range exceeded"),
             Self::InvalidOpcode => f.write_str("invalid opcode"),
             Self::NoCoprocessor => f.write_str("device not available"),
-            Self::Segment => f.write_str("segment fault"),
+            Self::Segment => f.write_str("segment not present"),
+            Self::Stack => f.write_str("stack fault"),
             Self::PrivilegedInstruction(name) => write!(f, "privileged instruction ({name})"),
             Self::GeneralProtection => f.write_str("general protection fault"),
             Self::FloatingPoint => f.write_str("x87 floating-point error"),

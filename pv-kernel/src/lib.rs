@@ -1,4 +1,4 @@
-//! The decisions of pv-kernel: everything that can be decided without touching the machine.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

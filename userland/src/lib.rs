@@ -1,4 +1,4 @@
-//! The runtime of ring-3 programs: how they begin, ask the kernel for something, and print.
+#![doc = include_str!("../README.md")]
 #![no_std]
 
 pub mod arguments;
