@@ -183,22 +183,22 @@ fn mark(ft: &FrameTable<'_>, mem: &mut impl PhysMem, root: Mfn, va: u64, access:
 }
 
 /// The part of a range that lies in one page.
-struct Page {
+pub(super) struct Page {
     va: u64,
     offset: usize,
     len: usize,
 }
 
 /// A range of guest addresses that is canonical, does not wrap and stays clear of slot 256, page by page.
-#[derive(Clone, Copy)]
-struct Pages {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pages {
     va: u64,
     left: usize,
 }
 
 impl Pages {
     #[inline]
-    fn from_guest(va: u64, len: usize) -> Result<Self, CopyFault> {
+    pub(super) fn from_guest(va: u64, len: usize) -> Result<Self, CopyFault> {
         let Some(before_last) = (len as u64).checked_sub(1) else {
             return Ok(Self { va, left: 0 });
         };

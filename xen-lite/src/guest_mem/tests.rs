@@ -6,6 +6,7 @@
     clippy::arithmetic_side_effects,
     reason = "tests fail by panicking"
 )]
+use super::copy::Pages;
 use super::{Access, CopyFault, Outcome, Refusal, Rights, Smep, copy_from_guest, copy_to_guest, walk};
 use crate::addr::{DomainId, Level, Mfn};
 use crate::paging::DomainMemory;
@@ -163,6 +164,23 @@ fn a_range_must_be_canonical_and_must_not_wrap() {
         assert_eq!(g.read(va, len), Err(fault));
         assert_eq!(g.write(va, &vec![1; len]), Err(fault));
     }
+}
+
+#[test]
+fn a_range_as_long_as_an_address_space_is_refused() {
+    let slot = (SLOT_END - SLOT_BASE) as usize;
+    for (va, len, fault) in [
+        (0, usize::MAX, CopyFault::HypervisorSlot),
+        (1, usize::MAX, CopyFault::HypervisorSlot),
+        (2, usize::MAX, CopyFault::Wraps),
+        (SLOT_BASE - 1, slot + 2, CopyFault::HypervisorSlot),
+        (0, SLOT_BASE as usize, CopyFault::NonCanonical),
+        (0, (1 << 47) + 1, CopyFault::NonCanonical),
+    ] {
+        assert_eq!(Pages::from_guest(va, len).err(), Some(fault), "{va:#x} {len:#x}");
+    }
+    assert!(Pages::from_guest(0, 1 << 47).is_ok());
+    assert!(Pages::from_guest(SLOT_END, (u64::MAX - SLOT_END) as usize + 1).is_ok());
 }
 
 #[test]
