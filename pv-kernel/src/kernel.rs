@@ -17,7 +17,6 @@ use crate::syscall::{self, Unknown};
 use crate::trap::{self, Trap};
 use abi::mmu::MmuextCommand;
 use alloc::string::String;
-use core::fmt::Write;
 
 /// All that a kernel asks of its machine.
 pub trait Machine: Memory + Terminal + Cpu {}
@@ -99,9 +98,8 @@ impl<'a, M: Machine> Kernel<'a, M> {
 
     /// Prints a line of the kernel's own.
     pub fn say(&mut self, line: core::fmt::Arguments<'_>) {
-        let mut out = self.console.say(&mut self.machine);
-        // Writing to the console cannot fail.
-        let _ = out.write_fmt(format_args!("pv-kernel: {line}\n"));
+        self.console
+            .say(&mut self.machine, format_args!("pv-kernel: {line}\n"));
     }
 
     /// Makes a process of the program `arguments[0]`, ready to run its first instruction.

@@ -3,9 +3,10 @@ mod line;
 mod output;
 
 pub use line::{LineDiscipline, Read, Signal};
-pub use output::{Output, Say};
+pub use output::Output;
 
 use crate::machine::Terminal;
+use core::fmt;
 
 /// The console of the domain.
 #[derive(Debug, Default)]
@@ -53,9 +54,9 @@ impl Console {
         self.output.write_all(terminal, bytes);
     }
 
-    /// A writer of the kernel's own messages: they begin on a line of their own.
-    pub fn say<'a, T: Terminal>(&'a mut self, terminal: &'a mut T) -> Say<'a, T> {
+    /// Prints a message of the kernel's own, on lines of its own.
+    pub fn say(&mut self, terminal: &mut impl Terminal, text: fmt::Arguments<'_>) {
         self.output.start_line(terminal);
-        Say::new(&mut self.output, terminal)
+        self.output.print(terminal, text);
     }
 }

@@ -33,22 +33,51 @@ impl Output {
     }
 }
 
+/// Bytes of a message that are printed at once: most lines, so that no other domain's line comes between.
+const LINE: usize = 256;
+
 /// Formats onto the terminal.
-#[derive(Debug)]
-pub struct Say<'a, T> {
+struct Printer<'a, T> {
     output: &'a mut Output,
     terminal: &'a mut T,
+    buffer: [u8; LINE],
+    used: usize,
 }
 
-impl<'a, T> Say<'a, T> {
-    pub(super) fn new(output: &'a mut Output, terminal: &'a mut T) -> Self {
-        Self { output, terminal }
+impl Output {
+    /// Prints formatted text.
+    pub fn print(&mut self, terminal: &mut impl Terminal, text: fmt::Arguments<'_>) {
+        let mut printer = Printer {
+            output: self,
+            terminal,
+            buffer: [0; LINE],
+            used: 0,
+        };
+        // The printer takes everything.
+        let _ = fmt::Write::write_fmt(&mut printer, text);
+        printer.flush();
     }
 }
 
-impl<T: Terminal> fmt::Write for Say<'_, T> {
+impl<T: Terminal> Printer<'_, T> {
+    fn flush(&mut self) {
+        self.output
+            .write_all(self.terminal, self.buffer.get(..self.used).unwrap_or(&[]));
+        self.used = 0;
+    }
+}
+
+impl<T: Terminal> fmt::Write for Printer<'_, T> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.output.write_all(self.terminal, text.as_bytes());
+        for byte in text.bytes() {
+            if self.used == LINE {
+                self.flush();
+            }
+            if let Some(slot) = self.buffer.get_mut(self.used) {
+                *slot = byte;
+                self.used += 1;
+            }
+        }
         Ok(())
     }
 }
@@ -88,5 +117,13 @@ mod tests {
         output.start_line(&mut slow);
         output.start_line(&mut slow);
         assert_eq!(slow.taken, b"0123456789\n");
+    }
+
+    #[test]
+    fn a_message_of_any_length_is_printed_whole() {
+        let mut slow = Slow::default();
+        let long = "x".repeat(3 * LINE + 1);
+        Output::default().print(&mut slow, format_args!("{long}{}", 1));
+        assert_eq!(slow.taken, format!("{long}1").as_bytes());
     }
 }

@@ -1,0 +1,211 @@
+//! pv-kernel and its programs: they run one after another, they take what is typed, and each dies alone.
+use e2e::Boot;
+use image_builder::emulator::Machine;
+use image_builder::scene::Outcome;
+
+/// What `crash` is told, and what the kernel says then; the addresses of instructions are left out.
+const DEATHS: &[(&str, &str)] = &[
+    ("divide", "divide error"),
+    ("null", "null dereference (read of 0x0)"),
+    ("null-write", "null dereference (write to 0x8)"),
+    ("null-call", "null dereference (execution of 0x0)"),
+    ("privileged", "privileged instruction (hlt)"),
+    ("cli", "privileged instruction (cli)"),
+    ("port", "privileged instruction (out)"),
+    ("cr3", "privileged instruction (mov cr)"),
+    ("wrmsr", "privileged instruction (wrmsr)"),
+    ("lgdt", "privileged instruction (lgdt)"),
+    ("hypercall", "general protection fault"),
+    ("software-interrupt", "general protection fault"),
+    ("int3", "breakpoint"),
+    ("into", "overflow trap"),
+    ("ud2", "invalid opcode"),
+    ("single-step", "debug trap"),
+    ("write-text", "page fault (write to 0x"),
+    ("exec-stack", "page fault (execution of 0x7ff"),
+    (
+        "wild-jump",
+        "page fault (execution of 0x500000000: nothing is mapped there)",
+    ),
+    ("non-canonical", "general protection fault"),
+    (
+        "kernel-read",
+        "page fault (read of 0xffffffff80000000: nothing is mapped there)",
+    ),
+    (
+        "switcher-read",
+        "page fault (read of 0xffff800000200000: nothing is mapped there)",
+    ),
+    (
+        "switcher-jump",
+        "page fault (execution of 0xffff800000200000: nothing is mapped there)",
+    ),
+    ("selector", "general protection fault"),
+    ("x87", "x87 floating-point error"),
+    ("stack-overflow", "stack overflow (at 0x7ff"),
+];
+
+/// A domain of pv-kernel that runs these commands.
+fn domain(name: &str, memory: &str, cmdline: &str, commands: &[Vec<&str>]) -> String {
+    format!(
+        "
+        [[domain]]
+        name = \"{name}\"
+        kernel = \"pv-kernel\"
+        memory = \"{memory}\"
+        cmdline = \"{cmdline}\"
+        programs = {commands:?}
+        expect = \"shutdown\"
+        "
+    )
+}
+
+/// What a domain printed, line by line, without its prefix.
+fn lines_of<'a>(outcome: &'a Outcome, name: &str) -> Vec<&'a str> {
+    let prefix = format!("[{name}] ");
+    let lines = outcome.console.lines().map(|line| line.trim_end_matches('\r'));
+    lines
+        .filter_map(|line| line.strip_prefix(prefix.as_str()))
+        .collect()
+}
+
+fn deaths(machine: Machine) -> Vec<(&'static str, &'static str)> {
+    let more = match machine {
+        // TCG raises no #XM, and takes a push at an address that is not canonical for a #GP.
+        Machine::Qemu => [
+            ("non-canonical-stack", "general protection fault"),
+            ("divide", "divide error"),
+        ],
+        Machine::Bochs => [
+            ("non-canonical-stack", "stack fault"),
+            ("simd", "SIMD floating-point error"),
+        ],
+    };
+    DEATHS.iter().copied().chain(more).collect()
+}
+
+/// Every program that dies does so with its cause and address, and the next one runs; meanwhile another domain's programs
+/// use vector registers, memory, and both ways to call the kernel. All pageable code of the first domain's
+/// kernel is paged out at every trap: its handlers reach none.
+fn programs_die_alone(machine: Machine) {
+    let deaths = deaths(machine);
+    let mut dying: Vec<Vec<&str>> = vec![vec!["echo", "first", "and  second"]];
+    dying.extend(deaths.iter().map(|(kind, _)| vec!["crash", kind]));
+    dying.push(vec!["echo", "last"]);
+    let living = [
+        vec!["vector"],
+        vec!["paths"],
+        vec!["hog", "8"],
+        vec!["hog", "30"],
+        vec!["hog", "8"],
+        vec!["crash", "panic"],
+        vec!["vector"],
+        vec!["vector"],
+    ];
+    let scene = domain("dying", "16M", "evict", &dying) + &domain("living", "16M", "quiet", &living);
+    let outcome = match machine {
+        Machine::Qemu => Boot::qemu("programs-qemu", &scene),
+        Machine::Bochs => Boot::bochs("programs-bochs", &scene),
+    }
+    .must_be_good();
+
+    let lines = lines_of(&outcome, "dying");
+    let (Some(first), Some(last)) = (
+        lines.iter().position(|line| *line == "first and  second"),
+        lines.iter().position(|line| *line == "last"),
+    ) else {
+        panic!("echo did not print: {lines:#?}");
+    };
+    let told = &lines[first + 1..last];
+    assert_eq!(told.len(), deaths.len(), "{told:#?}");
+    for (line, (kind, cause)) in told.iter().zip(&deaths) {
+        let wanted = format!("pv-kernel: crash: killed by {cause}");
+        assert!(
+            line.starts_with(&wanted) && line.contains(" at rip 0x"),
+            "{kind}: {line}"
+        );
+    }
+
+    let lines = lines_of(&outcome, "living");
+    for line in [
+        "vector: clean at first, kept afterwards",
+        "paths: int 0x80 and syscall do the same",
+        "hog: 8 MiB touched, every byte is right",
+        "pv-kernel: crash: exited with code 101",
+    ] {
+        assert!(lines.contains(&line), "{line} is not in {lines:#?}");
+    }
+    let killed = lines.iter().filter(|line| line.contains("killed by"));
+    let killed: Vec<_> = killed.collect();
+    assert!(
+        matches!(killed[..], [line] if line.starts_with("pv-kernel: hog: killed by out of memory")),
+        "{killed:#?}"
+    );
+}
+
+#[test]
+fn programs_die_alone_in_qemu() {
+    programs_die_alone(Machine::Qemu);
+}
+
+#[test]
+fn programs_die_alone_in_bochs() {
+    programs_die_alone(Machine::Bochs);
+}
+
+/// Boots `cat`, `echo between`, `cat` with these keys typed; what the domain printed.
+fn typed(name: &str, keys: &str) -> Vec<String> {
+    let commands = [vec!["cat"], vec!["echo", "between"], vec!["cat"]];
+    let outcome = Boot::qemu(name, &domain("tty", "8M", "quiet", &commands))
+        .typing(keys)
+        .boot();
+    assert!(outcome.verdict.failures.is_empty(), "{}", outcome.report());
+    lines_of(&outcome, "tty").into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_typed_is_edited_shown_and_read() {
+    // A line with a slip and an end of input; a line handed on before its end, its end, an end of input.
+    let lines = typed("typed", "helko\x7f\x7flo\n\x04tail\x04\r\x04");
+    let shown = |line: &String| line.starts_with("helko") && line.ends_with("lo");
+    assert!(lines.iter().any(shown), "{lines:#?}");
+    assert_eq!(
+        lines[lines.len() - 3..],
+        ["hello", "between", "tail"],
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn ctrl_c_ends_one_program_and_forgets_what_was_typed_before() {
+    let lines = typed("interrupted", "never\nread\x03tail\n\x04");
+    let killed = "pv-kernel: cat: killed by interrupt from the keyboard at rip 0x";
+    assert!(lines.iter().any(|line| line.starts_with(killed)), "{lines:#?}");
+    let place = |wanted: &str| lines.iter().rposition(|line| line.ends_with(wanted));
+    assert!(
+        place("between").is_some() && place("between") < place("tail"),
+        "{lines:#?}"
+    );
+    assert_eq!(
+        lines.iter().filter(|line| line.ends_with("never")).count(),
+        1,
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn a_kernel_without_programs_says_so() {
+    let scene = "
+        [[domain]]
+        name = \"idle\"
+        kernel = \"pv-kernel\"
+        memory = \"1M\"
+        expect = \"shutdown:2\"
+    ";
+    let outcome = Boot::qemu("no-programs", scene).must_be_good();
+    let lines = lines_of(&outcome, "idle");
+    assert!(
+        lines.contains(&"pv-kernel: no module: there is nothing to run"),
+        "{lines:#?}"
+    );
+}
