@@ -5,6 +5,7 @@ use crate::setup::find_program;
 use crate::verdict::Stop;
 use crate::workspace::{self, Lock};
 use anyhow::{Context, Result};
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How long an emulator that was asked to end may take.
 const GRACE: Duration = Duration::from_secs(3);
+/// How long a machine may take to power off once every domain has ended.
+const POWER_OFF: Duration = Duration::from_secs(20);
 
 /// Which machine runs the image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -176,11 +179,16 @@ pub fn run(run: &Run, mut said: impl FnMut(Said)) -> Result<End> {
         _ => None,
     };
     let (mut console, mut machine) = (Lines::default(), MachinePort::default());
+    let limit = Cell::new(run.limit);
     let mut take = |chunk: Chunk| match chunk {
         Chunk::Console(bytes) => console.push(&bytes, |line| said(Said::Console(line.to_vec()))),
         Chunk::Machine(bytes) => machine.push(&bytes, |line| {
             if line.is_event("start") {
                 start_feeding = None; // dropping the sender is the signal
+            }
+            if line.is_event("end") {
+                let by_then = started.elapsed() + POWER_OFF;
+                limit.set(Some(limit.get().map_or(by_then, |limit| limit.min(by_then))));
             }
             said(Said::Machine(line));
         }),
@@ -196,7 +204,7 @@ pub fn run(run: &Run, mut said: impl FnMut(Said)) -> Result<End> {
             break status;
         }
         let elapsed = started.elapsed();
-        if let Some(limit) = run.limit.filter(|limit| elapsed >= *limit) {
+        if let Some(limit) = limit.get().filter(|limit| elapsed >= *limit) {
             stop = Stop::TimedOut(limit);
         } else if run.interrupt.load(Ordering::Relaxed) {
             stop = Stop::Interrupted;
