@@ -1,13 +1,13 @@
-//! What xen-lite, its guests and the tools around them agree on.
+#![doc = include_str!("../README.md")]
 //!
-//! Everything that two programs share stands here once: the address map, selectors, hypercall numbers,
-//! structures, the reasons a guest can be killed for, and the records that `image-builder` packs for the
-//! hypervisor. Names, numbers and fields follow Xen's public interface where the meaning is the same.
+//! # This crate
+//! Everything above stands here once, for Rust: what two programs share has one number in one place, and xen-lite, its
+//! guests and the tools around them take it from here.
 //!
 //! Reading order: [`layout`] and [`selector`] (where things are), [`hypercall`] and [`errno`] (how to ask),
-//! [`trap`] (how faults reach a guest kernel), [`mmu`] (page tables), [`sched`], [`console`], [`callback`],
-//! [`start_info`] (what a guest finds at boot), [`reason`] (why it was killed), [`boot_image`] (what
-//! image-builder hands to the hypervisor), [`stub`] (the hypercall instruction itself).
+//! [`trap`] (how faults reach a guest kernel), [`mmu`] (page tables), [`sched`], [`console`], [`callback`], [`version`],
+//! [`start_info`] (what a guest finds at boot), [`reason`] (why it was killed), [`boot_image`] (what image-builder hands
+//! to the hypervisor), [`stub`] (the hypercall instruction itself).
 #![no_std]
 #![deny(unsafe_code)]
 

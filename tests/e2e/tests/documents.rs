@@ -1,0 +1,234 @@
+//! What the documents say is so: the numbers of `abi/README.md`, its first guest, and every file that a page links to.
+use abi::errno::Errno;
+use abi::hypercall::Hypercall;
+use abi::mmu::MmuextCommand;
+use abi::reason::Reason;
+use abi::start_info::StartInfo;
+use abi::trap::TrapRefusal;
+use e2e::Boot;
+use image_builder::workspace;
+use std::fs;
+use std::mem::offset_of;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const INTERFACE: &str = include_str!("../../../abi/README.md");
+
+/// The part of a page from a heading to the next one that is not deeper.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let depth = heading.chars().take_while(|c| *c == '#').count();
+    let start = page
+        .find(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("no heading {heading}"));
+    let body = &page[start + heading.len() + 2..];
+    let mut in_code = false;
+    let mut length = 0;
+    for line in body.split_inclusive('\n') {
+        in_code ^= line.starts_with("```");
+        let hashes = line.chars().take_while(|c| *c == '#').count();
+        if !in_code && (1..=depth).contains(&hashes) {
+            break;
+        }
+        length += line.len();
+    }
+    &body[..length]
+}
+
+/// Whether a table of the text has a row that begins with these cells.
+fn has_row(text: &str, cells: &[&str]) -> bool {
+    let row = |line: &str| {
+        let found = line.trim().trim_start_matches('|').split(" | ").map(str::trim);
+        found
+            .zip(cells)
+            .filter(|(found, wanted)| found == *wanted)
+            .count()
+            == cells.len()
+    };
+    text.lines().filter(|line| line.starts_with('|')).any(row)
+}
+
+/// The first block of code in a language.
+fn code<'a>(page: &'a str, language: &str) -> &'a str {
+    let fence = format!("```{language}\n");
+    let (_, rest) = page
+        .split_once(&fence)
+        .unwrap_or_else(|| panic!("no {language} code"));
+    rest.split_once("```")
+        .unwrap_or_else(|| panic!("{language} code without an end"))
+        .0
+}
+
+#[test]
+fn the_interfaces_page_describes_every_hypercall_under_its_number() {
+    let calls = section(INTERFACE, "## Hypercalls");
+    for call in Hypercall::ALL {
+        let heading = format!("\n### `{}`, number {}\n", call.name(), call.raw());
+        assert_eq!(calls.matches(&heading).count(), 1, "{heading}");
+    }
+    assert_eq!(calls.matches(", number ").count(), Hypercall::ALL.len());
+}
+
+#[test]
+fn the_interfaces_page_names_every_reason_refusal_error_and_operation_with_its_number() {
+    let row = |part: &str, number: String, name: String| {
+        assert!(
+            has_row(section(INTERFACE, part), &[&number, &name]),
+            "{number} {name}"
+        );
+    };
+    let ends = "## What ends a guest, and how not to be ended";
+    for reason in Reason::ALL {
+        row(ends, reason.raw().to_string(), format!("`{}`", reason.name()));
+    }
+    for refusal in TrapRefusal::ALL {
+        row(
+            "### Refusals",
+            refusal.raw().to_string(),
+            format!("`{}`", refusal.name()),
+        );
+    }
+    for errno in Errno::ALL {
+        row("## Hypercalls", errno.raw().to_string(), errno.name().to_owned());
+    }
+    for command in MmuextCommand::ALL {
+        row(
+            "### `mmuext_op`, number 26",
+            command.raw().to_string(),
+            format!("`{}`", command.name()),
+        );
+    }
+}
+
+#[test]
+fn the_interfaces_page_has_every_field_of_start_info_at_its_offset() {
+    let part = section(INTERFACE, "## Start of day");
+    for (name, offset) in [
+        ("magic", offset_of!(StartInfo, magic)),
+        ("version", offset_of!(StartInfo, version)),
+        ("flags", offset_of!(StartInfo, flags)),
+        ("domain_id", offset_of!(StartInfo, domain_id)),
+        ("restart_count", offset_of!(StartInfo, restart_count)),
+        ("nr_pages", offset_of!(StartInfo, nr_pages)),
+        ("mfn_list", offset_of!(StartInfo, mfn_list)),
+        ("module", offset_of!(StartInfo, module)),
+        ("module_size", offset_of!(StartInfo, module_size)),
+        ("stack", offset_of!(StartInfo, stack)),
+        ("page_tables_pfn", offset_of!(StartInfo, page_tables_pfn)),
+        ("nr_page_tables", offset_of!(StartInfo, nr_page_tables)),
+        ("root_mfn", offset_of!(StartInfo, root_mfn)),
+        ("first_free_pfn", offset_of!(StartInfo, first_free_pfn)),
+        ("name", offset_of!(StartInfo, name)),
+        ("command_line", offset_of!(StartInfo, command_line)),
+    ] {
+        let found = part.lines().any(|line| {
+            line.starts_with(&format!("| {offset} |")) && line.contains(&format!("| `{name}` |"))
+        });
+        assert!(found, "{name} at {offset}");
+    }
+}
+
+#[test]
+fn the_interfaces_page_has_the_addresses_and_selectors_of_the_crate() {
+    let grouped = |address: u64| {
+        let digits = format!("{address:016x}");
+        format!(
+            "0x{}_{}_{}_{}",
+            &digits[..4],
+            &digits[4..8],
+            &digits[8..12],
+            &digits[12..]
+        )
+    };
+    let offset = |address: u64| {
+        let digits = format!("{:x}", address - abi::layout::SLOT_BASE);
+        let (high, low) = digits.split_at(digits.len() - 4);
+        format!("0x{high}_{low}")
+    };
+    let map = section(INTERFACE, "## Address map");
+    for address in [
+        abi::layout::SLOT_BASE,
+        abi::layout::SLOT_END,
+        abi::layout::PHYSMAP,
+        abi::layout::CR2_WORD,
+        abi::layout::USER_RSP_WORD,
+    ] {
+        assert!(map.contains(&grouped(address)), "{}", grouped(address));
+    }
+    for address in [
+        abi::layout::SWITCHER_TEXT,
+        abi::layout::SWITCHER_RO,
+        abi::layout::SWITCHER_RW,
+        abi::layout::TIME_PAGE,
+        abi::layout::SHARED_INFO,
+        abi::layout::MACHINE_TO_PFN,
+    ] {
+        assert!(has_row(map, &[&offset(address)]), "{}", offset(address));
+    }
+    let selectors = section(INTERFACE, "## Selectors");
+    for (selector, name) in [
+        (abi::selector::KERNEL_CS, "`KERNEL_CS`"),
+        (abi::selector::KERNEL_SS, "`KERNEL_SS`"),
+        (abi::selector::USER_SS, "`USER_SS`"),
+        (abi::selector::USER_CS, "`USER_CS`"),
+    ] {
+        let row = format!(
+            "| **{selector:#04x}** | {} | {name}",
+            abi::selector::index(selector)
+        );
+        assert!(selectors.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn the_first_guest_of_the_interfaces_page_is_built_and_says_hello() {
+    let directory = workspace::target_dir().join("e2e").join("first-guest");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("hello.S"), code(INTERFACE, "asm")).unwrap();
+    for (program, arguments) in [
+        ("as", ["-o", "hello.o", "hello.S"]),
+        ("ld", ["-o", "hello", "hello.o"]),
+    ] {
+        let status = Command::new(program)
+            .args(arguments)
+            .current_dir(&directory)
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "{program} {arguments:?}"
+        );
+    }
+    let elf = directory.join("hello");
+    let manifest = code(INTERFACE, "toml").replace("\"./hello\"", &format!("{elf:?}"));
+    let outcome = Boot::qemu("first-guest", &manifest).must_be_good();
+    assert!(outcome.console.contains("[hello] hello from ring 1"));
+}
+
+/// The workspace's own pages.
+fn pages() -> Vec<PathBuf> {
+    ["", "abi", "xen-lite", "pv-kernel", "userland", "image-builder"]
+        .map(|folder| workspace::root().join(folder).join("README.md"))
+        .into_iter()
+        .filter(|page| page.exists())
+        .collect()
+}
+
+/// Targets of the links of a page that are files.
+fn linked_files(page: &str) -> Vec<&str> {
+    page.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+        .filter(|target| !target.starts_with('#') && !target.contains("://"))
+        .map(|target| target.split_once('#').map_or(target, |(file, _)| file))
+        .collect()
+}
+
+#[test]
+fn every_link_between_the_documents_leads_to_a_file() {
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let folder = page.parent().unwrap_or(Path::new("."));
+        for target in linked_files(&text) {
+            assert!(folder.join(target).exists(), "{}: {target}", page.display());
+        }
+    }
+}
