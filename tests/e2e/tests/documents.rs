@@ -203,6 +203,65 @@ fn the_first_guest_of_the_interfaces_page_is_built_and_says_hello() {
     assert!(outcome.console.contains("[hello] hello from ring 1"));
 }
 
+/// A stop of the tour: a file, and what to find in it.
+struct Stop<'a> {
+    file: &'a str,
+    name: &'a str,
+}
+
+/// The stops, from lines that begin ``1. [file](link), `name`: ``.
+fn stops(tour: &str) -> Vec<Stop<'_>> {
+    tour.lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()))
+        .map(|line| {
+            let inside = |open: &str, close: &str| -> Option<&str> {
+                line.split_once(open)?
+                    .1
+                    .split_once(close)
+                    .map(|(inside, _)| inside)
+            };
+            let (Some(file), Some(name)) = (inside("](", ")"), inside("), `", "`:")) else {
+                panic!("no stop: {line}");
+            };
+            Stop { file, name }
+        })
+        .collect()
+}
+
+/// Whether a source file defines something of this name: a function, a type, or a label.
+fn defines(source: &str, name: &str) -> bool {
+    let follows = |text: &str| !text.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let after = |prefix: &str| {
+        source
+            .match_indices(&format!("{prefix}{name}"))
+            .any(|(at, found)| follows(&source[at + found.len()..]))
+    };
+    ["fn ", "struct ", "enum "].into_iter().any(after) || source.contains(&format!("\n{name}:\n"))
+}
+
+#[test]
+fn the_tour_has_twelve_stops_and_each_leads_to_something_that_is_there() {
+    let page = fs::read_to_string(workspace::root().join("README.md")).unwrap();
+    let stops = stops(section(&page, "## A tour"));
+    assert_eq!(stops.len(), 12);
+    for Stop { file, name } in stops {
+        let source = fs::read_to_string(workspace::root().join(file));
+        let source = source.unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(defines(&source, name), "{name} is not in {file}");
+    }
+}
+
+#[test]
+fn every_folder_and_scene_that_the_front_page_names_is_there() {
+    let page = fs::read_to_string(workspace::root().join("README.md")).unwrap();
+    let named = page.split('`').skip(1).step_by(2).chain(page.split_whitespace());
+    let paths = named.filter(|name| name.starts_with("demos/") || name.starts_with("tests/"));
+    for path in paths.filter(|path| !path.contains('*') && !path.contains(char::is_whitespace)) {
+        let path = path.trim_matches(|c: char| "`.,;:)".contains(c));
+        assert!(workspace::root().join(path).exists(), "{path}");
+    }
+}
+
 /// The workspace's own pages.
 fn pages() -> Vec<PathBuf> {
     ["", "abi", "xen-lite", "pv-kernel", "userland", "image-builder"]
