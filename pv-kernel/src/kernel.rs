@@ -12,11 +12,10 @@ use crate::mm::layout::STACK_TOP;
 use crate::mm::space::{self, AddressSpace};
 use crate::mm::user_mem::UserMemory;
 use crate::options::Options;
-use crate::process::{End, Next, Process};
+use crate::process::{End, Next, Process, short_name};
 use crate::syscall::{self, Unknown};
 use crate::trap::{self, Trap};
 use abi::mmu::MmuextCommand;
-use alloc::string::String;
 
 /// All that a kernel asks of its machine.
 pub trait Machine: Memory + Terminal + Cpu {}
@@ -134,7 +133,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
         let context = Context::new(image.entry, stack.pointer);
         Ok(Process {
             pid,
-            name: String::from_utf8_lossy(name).into_owned(),
+            name: short_name(name),
             memory,
             context,
         })

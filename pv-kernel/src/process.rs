@@ -41,3 +41,10 @@ pub enum Next {
     /// It has ended.
     End(End),
 }
+
+/// A program's name for messages: not more of it than the kernel's heap should hold.
+#[must_use]
+pub fn short_name(name: &[u8]) -> String {
+    const LONGEST: usize = 64;
+    String::from_utf8_lossy(name.get(..LONGEST).unwrap_or(name)).into_owned()
+}

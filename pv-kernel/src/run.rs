@@ -1,7 +1,7 @@
 //! Running the programs of the list, one after another.
 use crate::archive;
 use crate::kernel::{Kernel, Machine};
-use crate::process::{End, Next, Process};
+use crate::process::{End, Next, Process, short_name};
 use crate::programs;
 
 /// What the kernel tells the hypervisor at the end.
@@ -62,7 +62,7 @@ fn one<M: Machine>(kernel: &mut Kernel<'_, M>, arguments: &[&[u8]]) -> Verdict {
     let started = kernel.start(arguments);
     let verdict = match started {
         Err(error) => {
-            let name = alloc::string::String::from_utf8_lossy(arguments.first().copied().unwrap_or_default());
+            let name = short_name(arguments.first().copied().unwrap_or_default());
             kernel.say(format_args!("{name}: {error}"));
             Verdict::Failed
         }

@@ -85,6 +85,31 @@ static KINDS: &[Kind] = &[
         "fdivp st(1), st",
         "fwait"
     ),
+    instructions!(
+        "misaligned",
+        "pushfq",
+        "or qword ptr [rsp], 0x40000",
+        "popfq",
+        "mov rax, [rsp + 1]"
+    ),
+    instructions!(
+        "step-int80",
+        "mov eax, 39",
+        "pushfq",
+        "or qword ptr [rsp], 0x100",
+        "popfq",
+        "int 0x80",
+        "nop"
+    ),
+    instructions!(
+        "step-syscall",
+        "mov eax, 39",
+        "pushfq",
+        "or qword ptr [rsp], 0x100",
+        "popfq",
+        "syscall",
+        "nop"
+    ),
     Kind {
         name: "stack-overflow",
         die: || overflow_stack(0),

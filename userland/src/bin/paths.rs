@@ -29,6 +29,10 @@ fn main(_: Arguments) -> i32 {
         eprintln!("paths: a register was lost");
         return 1;
     }
+    if !flags_survive() {
+        eprintln!("paths: a flag was lost");
+        return 1;
+    }
     println!("paths: int 0x80 and syscall do the same");
     0
 }
@@ -78,4 +82,34 @@ fn registers_survive() -> bool {
     let by_interrupt = changed;
     check!("syscall");
     by_interrupt == 0 && changed == 0
+}
+
+/// Whether the flags that a program may set are kept: carry, direction, nested task, alignment check, identification.
+fn flags_survive() -> bool {
+    const FLAGS: u64 = 0x24_4401;
+    macro_rules! kept {
+        ($instruction:literal) => {{
+            let flags: u64;
+            // SAFETY: the call is getpid; the flags are put back, and nothing is read or written meanwhile but the
+            // aligned stack.
+            unsafe {
+                asm!(
+                    "pushfq",
+                    "push {set}",
+                    "popfq",
+                    "mov eax, 39",
+                    $instruction,
+                    "pushfq",
+                    "pop {set}",
+                    "popfq",
+                    set = inout(reg) FLAGS | 0x202 => flags,
+                    out("rax") _,
+                    out("rcx") _,
+                    out("r11") _,
+                );
+            }
+            flags & FLAGS == FLAGS
+        }};
+    }
+    kept!("int 0x80") && kept!("syscall")
 }
