@@ -1,7 +1,8 @@
-//! The decisions of xen-lite: everything that can be decided without touching the machine.
+#![doc = include_str!("../README.md")]
 //!
-//! This library has no `unsafe`, runs on any host and is tested there; `hw/` is the machine, and calls it.
-//! Imports point down this list.
+//! # This library
+//! The decisions: everything that can be decided without touching the machine. It has no `unsafe`, runs on any host and is
+//! tested there; `hw/` is the machine, and calls it. Imports point down the list of modules.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

@@ -6,7 +6,7 @@
 //! - [`validate`] makes a frame a page table and unmakes it again, one table at a time.
 //! - [`update`] changes one entry.
 //! - [`teardown`] takes back all that a dead domain had.
-//! - [`audit`] recomputes everything from the tables themselves.
+//! - [`mod@audit`] recomputes everything from the tables themselves.
 //!
 //! # Why a frame may change its type without a flush of its own
 //! A stale translation could let a guest write to a frame that has become a page table. There is none: every
