@@ -12,7 +12,11 @@ use image_builder::qemu::{Clock, Firmware};
 use image_builder::scene::{Options, Outcome, Scene};
 use image_builder::workspace;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// How many strange lines a failure shows.
+const MOST_SHOWN: usize = 40;
 
 /// A domain of the witness guest, which must be alive and beating at the end.
 pub const WITNESS: &str = "
@@ -125,6 +129,14 @@ impl Boot {
         self
     }
 
+    /// Where the transcript of the last boot is.
+    #[must_use]
+    pub fn transcript(&self) -> PathBuf {
+        workspace::target_dir()
+            .join("e2e")
+            .join(format!("{}.log", self.options.name))
+    }
+
     /// Boots it, whatever comes of it.
     ///
     /// # Panics
@@ -143,22 +155,17 @@ impl Boot {
     #[must_use]
     pub fn must_be_good(&self) -> Outcome {
         let outcome = self.boot();
-        let mut failures = outcome.verdict.failures.clone();
-        failures.extend(strange_lines(&outcome));
+        let mut failures = strange_lines(&outcome);
         failures.extend(silent_witnesses(&outcome));
         let mut text = String::new();
-        for failure in failures.iter().take(40) {
+        for failure in failures.iter().take(MOST_SHOWN) {
             let _ = writeln!(text, "failed: {failure}");
         }
-        let transcript = workspace::target_dir()
-            .join("e2e")
-            .join(format!("{}.log", self.options.name));
         assert!(
-            failures.is_empty(),
-            "{}\n{text}{}\nthe transcript is {}",
-            self.options.name,
+            failures.is_empty() && outcome.verdict.is_good(),
+            "{text}{}\nthe transcript is {}",
             outcome.report(),
-            transcript.display()
+            self.transcript().display()
         );
         outcome
     }

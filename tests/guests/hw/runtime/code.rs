@@ -21,9 +21,9 @@ pub fn user(bytes: &[u8]) -> u64 {
 /// Writes code through the physmap; returns its address.
 pub fn place(at: u64, bytes: &[u8]) -> u64 {
     memory::poke_bytes(memory::alias(at), bytes);
-    let after = at + bytes.len() as u64;
-    if (1..PAGE_SIZE - 1).contains(&(after % PAGE_SIZE)) {
-        memory::poke_bytes(memory::alias(after), &UD2);
+    let used = at % PAGE_SIZE + bytes.len() as u64;
+    if used + UD2.len() as u64 <= PAGE_SIZE {
+        memory::poke_bytes(memory::alias(at) + bytes.len() as u64, &UD2);
     }
     at
 }

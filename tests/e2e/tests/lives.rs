@@ -1,0 +1,26 @@
+//! What a guest is refused, and what it is given back as a fault of its own: it lives, and finds everything as it was.
+use e2e::{Boot, groups};
+use image_builder::emulator::Machine;
+
+const REFUSALS: &[&str] = &["registration", "descriptors", "calls", "paging"];
+const INJECTIONS: &[&str] = &["privileged", "returns", "frames"];
+
+#[test]
+fn bad_requests_are_refused_and_change_nothing_in_qemu() {
+    let _ = Boot::qemu("refusals-qemu", &groups(REFUSALS, Machine::Qemu)).must_be_good();
+}
+
+#[test]
+fn bad_requests_are_refused_and_change_nothing_in_bochs() {
+    let _ = Boot::bochs("refusals-bochs", &groups(REFUSALS, Machine::Bochs)).must_be_good();
+}
+
+#[test]
+fn faults_reach_the_guest_kernel_as_the_interface_says_in_qemu() {
+    let _ = Boot::qemu("injections-qemu", &groups(INJECTIONS, Machine::Qemu)).must_be_good();
+}
+
+#[test]
+fn faults_reach_the_guest_kernel_as_the_interface_says_in_bochs() {
+    let _ = Boot::bochs("injections-bochs", &groups(INJECTIONS, Machine::Bochs)).must_be_good();
+}
