@@ -11,15 +11,18 @@ pub enum Expect {
     Reboot,
     /// `"killed:REASON"`.
     Killed(Reason),
+    /// `"any"`: any of these ends, for a guest whose own luck is not the point.
+    Any,
 }
 
 impl Expect {
     /// Reads the form of the manifest; the error says which forms there are.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let forms = "\"shutdown\", \"shutdown:CODE\", \"killed:REASON\" or \"reboot\"";
+        let forms = "\"shutdown\", \"shutdown:CODE\", \"killed:REASON\", \"reboot\" or \"any\"";
         match text.split_once(':') {
             None if text == "shutdown" => Ok(Self::Shutdown(0)),
             None if text == "reboot" => Ok(Self::Reboot),
+            None if text == "any" => Ok(Self::Any),
             Some(("shutdown", code)) => {
                 let code = code
                     .parse()
@@ -33,6 +36,12 @@ impl Expect {
             _ => Err(format!("`{text}` is no way to end: write {forms}")),
         }
     }
+
+    /// Whether an end is as expected.
+    #[must_use]
+    pub fn admits(self, end: Self) -> bool {
+        self == end || self == Self::Any
+    }
 }
 
 impl fmt::Display for Expect {
@@ -41,6 +50,7 @@ impl fmt::Display for Expect {
             Self::Shutdown(0) => f.write_str("shutdown"),
             Self::Shutdown(code) => write!(f, "shutdown:{code}"),
             Self::Reboot => f.write_str("reboot"),
+            Self::Any => f.write_str("any"),
             Self::Killed(reason) => write!(f, "killed:{}", reason.name()),
         }
     }
@@ -82,6 +92,7 @@ mod tests {
             "shutdown",
             "shutdown:7",
             "reboot",
+            "any",
             "killed:handler-not-present",
             "killed:guest-panic",
         ] {
@@ -100,6 +111,7 @@ mod tests {
             "shutdown:",
             "shutdown:x",
             "reboot:1",
+            "any:1",
             "alive",
         ] {
             assert!(Expect::parse(text).is_err(), "{text}");

@@ -11,8 +11,10 @@ use image_builder::emulator::Machine;
 use image_builder::qemu::{Clock, Firmware};
 use image_builder::scene::{Options, Outcome, Scene};
 use image_builder::workspace;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 /// How many strange lines a failure shows.
@@ -199,4 +201,32 @@ fn silent_witnesses(outcome: &Outcome) -> Vec<String> {
         .then(|| "the witness never printed a beat".to_owned())
         .into_iter()
         .collect()
+}
+
+/// The guest `tests/guests/asm/NAME.S`, built by the system's assembler and linker.
+///
+/// # Panics
+/// They are not there, or refuse it.
+#[must_use]
+pub fn assembled(name: &str) -> PathBuf {
+    let source = workspace::root()
+        .join("tests/guests/asm")
+        .join(format!("{name}.S"));
+    let directory = workspace::target_dir().join("e2e");
+    std::fs::create_dir_all(&directory).expect("the target directory can be written");
+    let (object, kernel) = (
+        directory.join(format!("{name}.o")),
+        directory.join(format!("{name}.elf")),
+    );
+    run("as", &["-o".as_ref(), object.as_os_str(), source.as_os_str()]);
+    run("ld", &["-o".as_ref(), kernel.as_os_str(), object.as_os_str()]);
+    kernel
+}
+
+fn run(program: &str, arguments: &[&OsStr]) {
+    let status = Command::new(program).args(arguments).status();
+    assert!(
+        status.as_ref().is_ok_and(std::process::ExitStatus::success),
+        "{program} {arguments:?}: {status:?}"
+    );
 }

@@ -12,6 +12,9 @@ use guests::{SECRET_MASK, SECRET_MASKED, command_line, println, program};
 
 program!(main);
 
+/// Yields between two lines: with other spinners about, each takes as long as their turns.
+const YIELDS: u64 = 10;
+
 fn main() {
     trap::install();
     let line = command_line::text(&start_info().command_line);
@@ -22,7 +25,7 @@ fn main() {
     for turn in 0_u64.. {
         match mode {
             "hlt" => hlt_storm(rounds / 500),
-            "yield" => (0..rounds / 1000).for_each(|_| {
+            "yield" => (0..YIELDS).for_each(|_| {
                 let _ = call::yield_now();
             }),
             "secret" => secret(rounds),
