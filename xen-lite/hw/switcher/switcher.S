@@ -95,20 +95,27 @@ SW_PLAIN_WITH_ERROR 30
 SW_PLAIN 31
 
 // #PF: the address goes to the guest's CR2 word. A fetch that faults in ring 1 (CR2 = RIP) may be a trap handler that is
-// not there: Rust looks before the bounce would nest.
+// not there: Rust looks before the bounce would nest. Ring 3 never fetches a handler, so its way is the shorter one.
 sw_stub_14:
-    test byte ptr [rsp + 16], 3
+    test byte ptr [rsp + 16], 2
+    jz 1f
+    mov [rip + sw_rw + {SCRATCH_RCX}], rcx
+    mov rcx, cr2
+    mov [rip + sw_rw + {CR2}], rcx
+    lea rcx, [rip + sw_ro + {TRAPS} + 16 * 14]
+    mov [rip + sw_rw + {SCRATCH_RDX}], rdx
+    jmp sw_from_user
+1:  test byte ptr [rsp + 16], 1
     jz 3f
     mov [rip + sw_rw + {SCRATCH_RCX}], rcx
     mov rcx, cr2
     mov [rip + sw_rw + {CR2}], rcx
     cmp rcx, [rsp + 8]
     je 2f
-1:  lea rcx, [rip + sw_ro + {TRAPS} + 16 * 14]
-    jmp sw_bounce
-2:  test byte ptr [rsp + 16], 2
-    jnz 1b
-    mov rcx, [rip + sw_rw + {SCRATCH_RCX}]
+    lea rcx, [rip + sw_ro + {TRAPS} + 16 * 14]
+    mov [rip + sw_rw + {SCRATCH_RDX}], rdx
+    jmp sw_from_ring1
+2:  mov rcx, [rip + sw_rw + {SCRATCH_RCX}]
     push 14
     jmp sw_enter
 3:  push 14
@@ -121,6 +128,7 @@ sw_bounce:
     mov [rip + sw_rw + {SCRATCH_RDX}], rdx
     test byte ptr [rsp + 16], 2
     jz sw_from_kernel
+sw_from_user:
     mov rdx, [rip + sw_ro + {RSP1}]     // checked when it was set
 .global sw_copy_start
 sw_copy_start:
@@ -148,6 +156,7 @@ sw_bounce_iret:
 sw_from_kernel:
     test byte ptr [rsp + 16], 1
     jz 1f
+sw_from_ring1:
     mov rdx, [rsp + 32]
     add rdx, -128
     and rdx, -16
