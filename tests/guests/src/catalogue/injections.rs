@@ -147,13 +147,20 @@ pub(super) const SWITCHER: &[Case] = &[
         "Another domain holds a value in all its registers while timer ticks come; it is never seen in the pages of \
          the slot that this one reads.",
     ),
-    Case::anything_orderly(
-        "jumps-into-the-switcher",
-        "Ring 1 jumps to every byte of the switcher's text: whatever it meets there faults in ring 1, and is the \
-         guest's own affair, up to a forbidden stack of its own making.",
-    )
-    .times(64),
 ];
+
+/// Runs of `jumps-into-the-switcher`; each tries as many bytes as [`JUMPS_EACH`] says.
+pub const JUMPS: u32 = 256;
+/// See [`JUMPS`].
+pub const JUMPS_EACH: u32 = 8;
+
+/// What ring 1 finds when it runs ring 0's code.
+pub(super) const SWITCHER_JUMPS: &[Case] = &[Case::anything_orderly(
+    "jumps-into-the-switcher",
+    "Ring 1 jumps to every byte of the switcher's text: whatever it meets there faults in ring 1, and is the \
+         guest's own affair, up to a forbidden stack of its own making.",
+)
+.times(JUMPS)];
 
 /// Text that means to fool a terminal, or a tool that reads the log.
 pub(super) const CONSOLE: &[Case] = &[

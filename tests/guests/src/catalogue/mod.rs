@@ -10,6 +10,7 @@ mod injections;
 mod kills;
 mod refusals;
 
+pub use injections::{JUMPS, JUMPS_EACH};
 pub use kills::SWEEP;
 
 /// How an incarnation ends.
@@ -19,7 +20,7 @@ pub enum End {
     Passes,
     /// The hypervisor kills it.
     Killed(Reason),
-    /// Either, for whatever reason: what matters is that everybody else goes on.
+    /// One or the other, for whatever reason: what matters is that everybody else goes on.
     Orderly,
 }
 
@@ -146,6 +147,10 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "switcher",
         cases: injections::SWITCHER,
+    },
+    Group {
+        name: "switcher-jumps",
+        cases: injections::SWITCHER_JUMPS,
     },
     Group {
         name: "console",
