@@ -65,9 +65,9 @@ pub fn check_destination(path: &Path) -> Result<()> {
             path.display()
         );
     }
-    match fs::symlink_metadata(path) {
+    match fs::metadata(path) {
         Ok(about) if about.is_dir() => bail!("cannot write the image {}: it is a directory", path.display()),
-        Ok(about) if !about.is_file() && !about.is_symlink() => {
+        Ok(about) if !about.is_file() => {
             bail!(
                 "cannot write the image {}: it is not a plain file",
                 path.display()

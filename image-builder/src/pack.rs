@@ -7,8 +7,14 @@ use crate::records::{self, ModuleIndexes};
 use abi::boot_image::NO_MODULE;
 use anyhow::{Context, Result, anyhow};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// Largest file that is packed.
+const MAX_FILE: u64 = 1 << 30;
+/// Largest manifest.
+const MAX_MANIFEST: u64 = 1 << 20;
 
 /// A manifest and where it came from.
 #[derive(Clone, Debug)]
@@ -26,7 +32,16 @@ impl Source {
 
     fn read(&self, path: &str, at: Position) -> Result<Vec<u8>> {
         let file = self.directory.join(path);
-        fs::read(&file).map_err(|error| self.error(at, format!("cannot read {}: {error}", file.display())))
+        let refuse = |what: &dyn std::fmt::Display| {
+            Err(self.error(at, format!("cannot read {}: {what}", file.display())))
+        };
+        // Reading a device or a pipe might never end.
+        match fs::metadata(&file) {
+            Ok(about) if !about.is_file() => refuse(&"it is no plain file"),
+            Ok(about) if about.len() > MAX_FILE => refuse(&"it is larger than 1 GiB"),
+            Ok(_) => fs::read(&file).or_else(|error| refuse(&error)),
+            Err(error) => refuse(&error),
+        }
     }
 }
 
@@ -230,7 +245,13 @@ fn guest_module(domain: &Domain, source: &Source, binaries: &Binaries) -> Result
 /// Reads a manifest's file.
 pub fn read_manifest(path: &Path) -> Result<(Manifest, Source)> {
     let name = path.display().to_string();
-    let text = fs::read(path).with_context(|| format!("cannot read the manifest {name}"))?;
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_MANIFEST + 1).read_to_end(&mut text))
+        .with_context(|| format!("cannot read the manifest {name}"))?;
+    if text.len() as u64 > MAX_MANIFEST {
+        return Err(anyhow!("{name} is no manifest: it is larger than 1 MiB"));
+    }
     let text = String::from_utf8(text).map_err(|_| anyhow!("{name} is no manifest: it is not UTF-8 text"))?;
     let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let manifest = Manifest::parse(&text).map_err(|error| match error.at {

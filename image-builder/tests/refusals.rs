@@ -123,6 +123,21 @@ fn kernels_that_cannot_run_are_told_before_anything_is_built() {
 }
 
 #[test]
+fn what_never_ends_is_not_read() {
+    let message = refusal(&image_builder(&["run", "/dev/zero", "--headless"]));
+    assert!(
+        message.contains("/dev/zero is no manifest: it is larger than 1 MiB"),
+        "{message}"
+    );
+    let place = Place::new("[[domain]]\nname = \"a\"\nkernel = \"/dev/zero\"\n");
+    let message = refusal(&place.build_to(&place.path("disk.img")));
+    assert!(
+        message.contains("3:10: cannot read /dev/zero: it is no plain file"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_missing_kernel_and_unknown_names_are_told_where_they_stand() {
     let place = Place::new(SCENE);
     let message = refusal(&place.build_to(&place.path("disk.img")));
