@@ -24,6 +24,8 @@ numbered! {
         Exists = 17, "EEXIST";
         /// An argument outside its range.
         Invalid = 22, "EINVAL";
+        /// No port or slot left.
+        NoSpace = 28, "ENOSPC";
         /// No such hypercall or sub-function.
         NoSys = 38, "ENOSYS";
     }

@@ -20,8 +20,14 @@ numbered! {
         /// `(selector, descriptor)`: the selector with RPL and table bit 0, of a guest entry (16 to 31). Data, or code
         /// that is 64-bit and not conforming, of DPL 1 or 3, present or not; 0 clears the entry.
         UpdateDescriptor = 10, "update_descriptor";
+        /// `(command, ...)`, see [`crate::memory`].
+        MemoryOp = 12, "memory_op";
+        /// `(entries: *mut MulticallEntry, count)`, see [`crate::multicall`].
+        Multicall = 13, "multicall";
         /// `(va, entry, flags)`: write one L1 entry of the current address space.
         UpdateVaMapping = 14, "update_va_mapping";
+        /// `(deadline_ns)`, see [`crate::time`].
+        SetTimerOp = 15, "set_timer_op";
         /// `(command, buffer)`, see [`crate::version`].
         XenVersion = 17, "xen_version";
         /// `(command, count, buffer)`, see [`crate::console`].
@@ -32,8 +38,10 @@ numbered! {
         MmuextOp = 26, "mmuext_op";
         /// `(command, ...)`, see [`crate::sched`].
         SchedOp = 29, "sched_op";
-        /// `(command, type, address)`, see [`crate::callback`].
+        /// `(command, type, address, region_start, region_end)`, see [`crate::callback`].
         CallbackOp = 30, "callback_op";
+        /// `(command, ...)`, see [`crate::event`].
+        EventChannelOp = 32, "event_channel_op";
     }
 }
 

@@ -31,7 +31,7 @@ pub const PTE_FRAME: u64 = 0x000f_ffff_ffff_f000;
 
 /// One request of `mmu_update`: write `value` into the entry at machine address `pointer`.
 ///
-/// Bits 0 to 2 of `pointer` are the command; [`MMU_NORMAL_PT_UPDATE`] is the only one so far.
+/// Bits 0 to 2 of `pointer` are the command; [`MMU_NORMAL_PT_UPDATE`] or [`MMU_MACHPHYS_UPDATE`].
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MmuUpdate {
@@ -43,6 +43,8 @@ pub struct MmuUpdate {
 
 /// Write a checked entry; accessed and dirty bits are taken from `value`.
 pub const MMU_NORMAL_PT_UPDATE: u64 = 0;
+/// Say by which pfn one knows a frame of one's own: `pointer` is its machine address, `value` the pfn.
+pub const MMU_MACHPHYS_UPDATE: u64 = 1;
 /// Most requests of one `mmu_update` or `mmuext_op` call.
 pub const MAX_BATCH: u64 = 512;
 

@@ -14,10 +14,14 @@ numbered! {
     }
 }
 
-/// Wake condition: console input waits to be read. A mask of 0 means this one.
+/// Wake condition: console input waits to be read.
 pub const WAKE_INPUT: u64 = 1;
 /// Wake condition: the console's output ring has room.
 pub const WAKE_OUTPUT: u64 = 2;
+/// Wake condition: an event is pending. Waiting for it clears the upcall mask, so that the upcall comes first.
+pub const WAKE_EVENT: u64 = 4;
+/// What a wake mask of 0 means.
+pub const WAKE_DEFAULT: u64 = WAKE_INPUT | WAKE_EVENT;
 
 numbered! {
     /// Why a domain ends itself. Numbers are Xen's.

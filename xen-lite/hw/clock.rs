@@ -106,6 +106,17 @@ impl Clock {
         scale(rdtsc().wrapping_sub(self.tsc_start), self.tsc_scale)
     }
 
+    /// Nanoseconds per TSC tick, times 2^32.
+    pub(crate) const fn tsc_scale(&self) -> u64 {
+        self.tsc_scale
+    }
+
+    /// The TSC at a time that has just been read.
+    pub(crate) fn tsc_at(&self, now_ns: u64) -> u64 {
+        let ticks = (u128::from(now_ns) << 32).div_ceil(u128::from(self.tsc_scale.max(1)));
+        self.tsc_start.wrapping_add(ticks as u64)
+    }
+
     /// Raises the timer interrupt once, `delay_ns` from now; replaces what was armed before.
     pub(crate) fn arm(&mut self, delay_ns: u64) {
         let ticks = scale(delay_ns, self.apic_scale).clamp(1, u64::from(u32::MAX));
@@ -149,4 +160,25 @@ fn wait_for_pit() {
     unsafe { gate.write(kept | 1) };
     // SAFETY: as above.
     while unsafe { gate.read() } & 0x20 == 0 {}
+}
+
+/// The wall clock (CMOS): seconds since 1970-01-01 UTC, taking the clock to run in UTC as servers' do.
+pub(crate) fn wall_clock_s() -> u64 {
+    let cmos = |register: u8| -> u8 {
+        // SAFETY: the ports are the clock's; bit 7 keeps NMIs as they are, on.
+        unsafe { Port::new(0x70).write(register) };
+        // SAFETY: as above.
+        unsafe { Port::new(0x71).read() }
+    };
+    let read = || [0, 2, 4, 7, 8, 9].map(cmos);
+    let mut fields = read();
+    // Two equal readings outside an update; a clock that is not there must not hold us up.
+    for _ in 0..1000 {
+        let again = read();
+        if again == fields && cmos(0xa) & 0x80 == 0 {
+            break;
+        }
+        fields = again;
+    }
+    xen_lite::wall_clock::unix_seconds(fields, cmos(0xb))
 }

@@ -8,7 +8,7 @@ use abi::version::XenVersion;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use xen_lite::hypercall::{self, Outcome};
 use xen_lite::recorder::Event;
-use xen_lite::switcher::{MISSING_SYSCALL_VECTOR, Registers, TIMER_VECTOR, slot_vector};
+use xen_lite::switcher::{MISSING_SYSCALL_VECTOR, Registers, Slot, TIMER_VECTOR};
 
 /// The interrupt that ended an idle `hlt`, 0 if none.
 pub(crate) static IDLE_INTERRUPT: AtomicU8 = AtomicU8::new(0);
@@ -38,13 +38,17 @@ pub(crate) extern "C" fn hypercall(a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, 
 #[inline(never)]
 extern "C" fn slow_hypercall(a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, number: u64) -> Result {
     let machine = machine();
-    let (world, domain) = machine.world_and_running();
-    match hypercall::dispatch(world, domain, number, [a1, a2, a3, a4, a5]) {
-        Outcome::Return { value, detail } if !domain.memory.has_leaving_tables() => {
-            machine.after_console_io(number);
-            Result { value, detail }
-        }
-        outcome => machine.leave_hypercall(outcome),
+    let own = machine.running_index();
+    let outcome = hypercall::dispatch(
+        &mut machine.world,
+        &mut machine.domains,
+        own,
+        number,
+        [a1, a2, a3, a4, a5],
+    );
+    match outcome {
+        Outcome::Return { value, detail } if machine.may_return(number) => Result { value, detail },
+        outcome => machine.leave_hypercall(number, outcome),
     }
 }
 
@@ -56,10 +60,9 @@ pub(crate) extern "C" fn guest_trap() -> ! {
     }
     let domain = machine.running();
     let raw = domain.vcpu.registers.vector;
-    if let Some(vector) = slot_vector(raw) {
+    if let Some(slot) = Slot::at(raw) {
         // The range check of the bounce from ring 1.
-        domain.recorder.add(Event::Trap(vector));
-        machine.kill_for_stack(vector);
+        machine.kill_for_stack(slot);
     }
     domain.recorder.add(Event::Trap(raw as u8));
     match raw as u8 {

@@ -52,6 +52,10 @@ pub(crate) struct Machine {
     /// What `start_info.flags` says of the machine.
     pub(crate) start_flags: u64,
     pub(crate) cpu_test: Option<crate::cpu_test::CpuTest>,
+    /// When the loaded vCPU went on last, while it runs.
+    pub(crate) running_since: Option<u64>,
+    /// The wall clock at boot: seconds since 1970-01-01 UTC.
+    pub(crate) wall_clock_s: u64,
     /// Lines that each witness had written when the last of the others ended.
     pub(crate) witness_mark: Option<Vec<u64>>,
 }
@@ -100,7 +104,7 @@ pub(crate) fn running_recorder() -> &'static mut Recorder {
 }
 
 impl Machine {
-    fn running_index(&self) -> usize {
+    pub(crate) fn running_index(&self) -> usize {
         self.loaded.unwrap_or(0)
     }
 

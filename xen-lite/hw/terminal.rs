@@ -68,18 +68,21 @@ impl Terminal {
     }
 
     /// Keys go to the console's domain, as far as it has room; what domains have written goes out as far as the port has.
-    pub(crate) fn poll(&mut self, domains: &mut [Domain], console: usize) {
+    /// Says whether there were keys.
+    pub(crate) fn poll(&mut self, domains: &mut [Domain], console: usize) -> bool {
+        let mut typed = false;
         if let Some(domain) = domains.get_mut(console) {
             while domain.console.input.room() > 0 {
                 match self.uart.receive() {
-                    Some(byte) => domain.console.input.push_byte(byte),
+                    Some(byte) => typed |= domain.console.input.push_byte(byte),
                     None => break,
-                };
+                }
             }
         }
         for index in 0..domains.len() {
             self.drain(domains, index);
         }
+        typed
     }
 
     /// Passes on what a domain has written, as long as the port takes it without waiting.

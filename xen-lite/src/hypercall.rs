@@ -5,17 +5,19 @@
 //! [`abi::mmu::MAX_BATCH`] entries, [`abi::console::MAX_TRANSFER`] bytes, [`TABLES_PER_CALL`] tables taken apart.
 mod memory;
 mod misc;
+mod multicall;
 
 use crate::domain::Domain;
+use crate::event::{self, Done};
 use crate::paging::FrameTable;
 use crate::platform::PhysMem;
 use crate::sched::turn::effective_mask;
 use crate::vcpu::Common;
-use abi::callback::{CallbackOp, CallbackType};
 use abi::console::ConsoleIo;
 use abi::errno::Errno;
-use abi::hypercall::{Hypercall, SegmentBase};
-use abi::sched::{SchedOp, ShutdownReason, WAKE_INPUT, WAKE_OUTPUT};
+use abi::event::EventChannelOp;
+use abi::hypercall::Hypercall;
+use abi::sched::{SchedOp, ShutdownReason, WAKE_EVENT, WAKE_INPUT, WAKE_OUTPUT};
 use abi::version::{MAJOR, MINOR, XenVersion};
 
 /// Page tables that one call takes apart; what is left is done before the guest goes on, in its own time.
@@ -29,6 +31,17 @@ pub struct World<'a, M> {
     pub frames: FrameTable<'a>,
     /// What every vCPU's set is made of.
     pub common: Common,
+    /// What a hypercall leaves for the machine to do before its caller goes on.
+    pub after: After,
+}
+
+/// Effects that are not memory's.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct After {
+    /// Segment bases to load: FS, GS.
+    pub bases: [Option<u64>; 2],
+    /// Another domain has got an event: it may be its turn.
+    pub notified: bool,
 }
 
 /// How a hypercall ends.
@@ -48,15 +61,8 @@ pub enum Outcome {
     Block {
         /// Nanoseconds.
         timeout_ns: u64,
-        /// [`WAKE_INPUT`], [`WAKE_OUTPUT`].
+        /// [`WAKE_INPUT`], [`WAKE_OUTPUT`], [`WAKE_EVENT`].
         mask: u64,
-    },
-    /// Load a segment base, then resume the caller with 0.
-    SetBase {
-        /// Which.
-        which: SegmentBase,
-        /// Checked.
-        base: u64,
     },
     /// The domain has ended itself.
     Shutdown {
@@ -86,14 +92,18 @@ impl Outcome {
     }
 }
 
-/// Carries out a hypercall of the domain that runs.
+/// Carries out a hypercall of domain `own`, which runs.
 pub fn dispatch(
     world: &mut World<'_, impl PhysMem>,
-    domain: &mut Domain,
+    domains: &mut [Domain],
+    own: usize,
     number: u64,
     arguments: [u64; 5],
 ) -> Outcome {
-    let [first, second, third, ..] = arguments;
+    let Some(domain) = domains.get_mut(own) else {
+        return Outcome::refused(Errno::NoDomain);
+    };
+    let [first, second, third, fourth, fifth] = arguments;
     match Hypercall::from_raw(number) {
         Some(Hypercall::XenVersion) => version(world, domain, first, second),
         Some(Hypercall::SetTrapTable) => misc::set_trap_table(world, domain, first, second),
@@ -102,29 +112,55 @@ pub fn dispatch(
         Some(Hypercall::UpdateDescriptor) => {
             Outcome::of(misc::update_descriptor(world, domain, first, second))
         }
+        Some(Hypercall::MemoryOp) => Outcome::of(memory::memory_op(world, domain, first, second, third)),
+        Some(Hypercall::Multicall) => multicall::multicall(world, domains, own, first, second),
         Some(Hypercall::UpdateVaMapping) => {
             Outcome::of(memory::update_va_mapping(world, domain, first, second, third))
+        }
+        Some(Hypercall::SetTimerOp) => {
+            domain.vcpu.timer_ns = (first != 0).then_some(first);
+            Outcome::DONE
         }
         Some(Hypercall::ConsoleIo) => match ConsoleIo::from_raw(first) {
             Some(ConsoleIo::Write) => Outcome::of(misc::console_write(world, domain, second, third)),
             Some(ConsoleIo::Read) => Outcome::of(misc::console_read(world, domain, second, third)),
             None => Outcome::refused(Errno::NoSys),
         },
-        Some(Hypercall::SetSegmentBase) => misc::set_segment_base(first, second),
+        Some(Hypercall::SetSegmentBase) => Outcome::of(misc::set_segment_base(world, first, second)),
         Some(Hypercall::MmuextOp) => memory::mmuext_op(world, domain, first, second),
-        Some(Hypercall::SchedOp) => sched_op(domain, first, second, third),
-        Some(Hypercall::CallbackOp) => match (CallbackOp::from_raw(first), CallbackType::from_raw(second)) {
-            (Some(CallbackOp::Register), Some(CallbackType::Syscall)) => {
-                Outcome::of(misc::register_syscall(world, domain, third))
-            }
-            (Some(CallbackOp::Unregister), Some(CallbackType::Syscall)) => {
-                misc::unregister_syscall(world, domain);
-                Outcome::DONE
-            }
-            (None, _) => Outcome::refused(Errno::NoSys),
-            (_, None) => Outcome::refused(Errno::Invalid),
-        },
+        Some(Hypercall::SchedOp) => sched_op(world, domain, first, second, third),
+        Some(Hypercall::CallbackOp) => Outcome::of(misc::callback_op(
+            world,
+            domain,
+            first,
+            second,
+            [third, fourth, fifth],
+        )),
+        Some(Hypercall::EventChannelOp) => event_channel_op(world, domains, own, first, [second, third]),
         None => Outcome::refused(Errno::NoSys),
+    }
+}
+
+fn event_channel_op(
+    world: &mut World<'_, impl PhysMem>,
+    domains: &mut [Domain],
+    own: usize,
+    command: u64,
+    arguments: [u64; 2],
+) -> Outcome {
+    let Some(op) = EventChannelOp::from_raw(command) else {
+        return Outcome::refused(Errno::NoSys);
+    };
+    match event::operate(&mut world.mem, domains, own, op, arguments) {
+        Ok(Done {
+            value,
+            detail,
+            notified,
+        }) => {
+            world.after.notified |= notified;
+            Outcome::Return { value, detail }
+        }
+        Err(errno) => Outcome::refused(errno),
     }
 }
 
@@ -144,15 +180,24 @@ fn version(world: &mut World<'_, impl PhysMem>, domain: &Domain, command: u64, b
     }
 }
 
-fn sched_op(domain: &Domain, command: u64, first: u64, second: u64) -> Outcome {
+fn sched_op(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &Domain,
+    command: u64,
+    first: u64,
+    second: u64,
+) -> Outcome {
     match SchedOp::from_raw(command) {
         Some(SchedOp::Yield) => Outcome::Yield,
         Some(SchedOp::Block) => {
             let mask = effective_mask(second);
-            if mask & !(WAKE_INPUT | WAKE_OUTPUT) != 0 {
+            if mask & !(WAKE_INPUT | WAKE_OUTPUT | WAKE_EVENT) != 0 {
                 return Outcome::refused(Errno::Invalid);
             }
-            match domain.conditions() & mask {
+            if mask & WAKE_EVENT != 0 {
+                event::unmask_upcall(&mut world.mem, domain.vcpu.set.shared_info());
+            }
+            match domain.conditions(&world.mem) & mask {
                 0 => Outcome::Block {
                     timeout_ns: first,
                     mask,

@@ -13,6 +13,7 @@ pub mod crash;
 pub mod descriptor;
 pub mod domain;
 pub mod elf;
+pub mod event;
 pub mod guest_mem;
 pub mod hypercall;
 pub mod paging;
@@ -22,7 +23,9 @@ pub mod recorder;
 pub mod sched;
 pub mod switcher;
 pub mod trap;
+pub mod upcall;
 pub mod vcpu;
+pub mod wall_clock;
 
 #[cfg(test)]
 mod testing;

@@ -58,6 +58,8 @@ pub struct ReadOnly {
     pub gdt: [u64; GDT_ENTRIES],
     /// What bounces read.
     pub traps: [TrapSlot; EXCEPTIONS],
+    /// What the delivery of an event reads.
+    pub upcall: TrapSlot,
     /// rip, cs, rflags, rsp, ss for the syscall entry's iretq.
     pub syscall_frame: [u64; 5],
     /// Root of the hypervisor's own address space.
@@ -134,6 +136,39 @@ const _: () = assert!(IST_TOPS[3].is_multiple_of(16));
 #[must_use]
 pub const fn slot_address(vector: u8) -> u64 {
     SWITCHER_RO + offset_of!(ReadOnly, traps) as u64 + 16 * (vector as u64 & 31)
+}
+
+/// Address of the event upcall's slot in the read-only page.
+pub const UPCALL_SLOT: u64 = SWITCHER_RO + offset_of!(ReadOnly, upcall) as u64;
+
+/// What a slot's address stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Slot {
+    /// A trap.
+    Vector(u8),
+    /// The event upcall.
+    Upcall,
+}
+
+impl Slot {
+    /// The slot with this address, if it is one.
+    #[must_use]
+    pub const fn at(address: u64) -> Option<Self> {
+        match slot_vector(address) {
+            Some(vector) => Some(Self::Vector(vector)),
+            None if address == UPCALL_SLOT => Some(Self::Upcall),
+            None => None,
+        }
+    }
+
+    /// The trap, if it is one.
+    #[must_use]
+    pub const fn vector(self) -> Option<u8> {
+        match self {
+            Self::Vector(vector) => Some(vector),
+            Self::Upcall => None,
+        }
+    }
 }
 
 /// The vector whose slot has this address.

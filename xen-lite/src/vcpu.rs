@@ -3,6 +3,7 @@
 //! ```text
 //! l3[0] -> l2[1] -> l1[0..4]   switcher text, shared by all, read and execute
 //!                   l1[4]      ReadOnly        l1[8]   ReadWrite
+//!                   l1[9]      TimeInfo, read  l1[10]  SharedInfo, read and write
 //! l3[1] -> machine-to-pfn table, shared by all, read-only
 //! ```
 //! The frames are the hypervisor's, so no guest can make an alias of them, and `slot_entry` goes into a root table only
@@ -16,9 +17,11 @@ use crate::switcher::{
 };
 use crate::trap::gates::Gate;
 use crate::trap::table::{BounceEntry, TrapTable};
+use crate::upcall::Upcall;
 use abi::hypercall::HYPERCALL_VECTOR;
-use abi::layout::{ENTRIES, MACHINE_TO_PFN, SWITCHER_RO, SWITCHER_RW, SWITCHER_TEXT};
+use abi::layout::{ENTRIES, MACHINE_TO_PFN, SHARED_INFO, SWITCHER_RO, SWITCHER_RW, SWITCHER_TEXT, TIME_PAGE};
 use abi::selector::{KERNEL_CS, KERNEL_SS};
+use abi::time::TimeInfo;
 use abi::trap::EXCEPTIONS;
 use core::mem::offset_of;
 
@@ -67,22 +70,25 @@ pub struct VcpuSet {
     l1: Mfn,
     read_only: Mfn,
     read_write: Mfn,
+    time: Mfn,
+    shared_info: Mfn,
 }
 
 impl VcpuSet {
     /// Frames that a set takes.
-    pub const FRAMES: usize = 5;
+    pub const FRAMES: usize = 7;
 
     /// Fills zeroed frames. `registers_end` is the end of the vCPU's saved registers. `tss` is `Available` for the one set
     /// with which TR is loaded.
     pub fn new(
         mem: &mut impl PhysMem,
-        [l3, l2, l1, read_only, read_write]: [Mfn; Self::FRAMES],
+        frames: [Mfn; Self::FRAMES],
         common: &Common,
         registers_end: u64,
         tss: TssState,
     ) -> Self {
-        for frame in [l3, l2, l1, read_only, read_write] {
+        let [l3, l2, l1, read_only, read_write, time, shared_info] = frames;
+        for frame in frames {
             mem.zero(frame);
         }
         mem.write(
@@ -119,12 +125,25 @@ impl VcpuSet {
             read_write.address() | PRESENT | WRITABLE | NO_EXECUTE,
         );
 
+        mem.write(
+            l1,
+            Level::L1.index_of(TIME_PAGE),
+            time.address() | PRESENT | NO_EXECUTE,
+        );
+        mem.write(
+            l1,
+            Level::L1.index_of(SHARED_INFO),
+            shared_info.address() | PRESENT | WRITABLE | NO_EXECUTE,
+        );
+
         let set = Self {
             l3,
             l2,
             l1,
             read_only,
             read_write,
+            time,
+            shared_info,
         };
         for (index, word) in descriptor::gdt(TSS_ADDRESS, tss).into_iter().enumerate() {
             set.put(mem, offset_of!(ReadOnly, gdt) + 8 * index, word);
@@ -152,7 +171,15 @@ impl VcpuSet {
     /// Its frames, to give them back.
     #[must_use]
     pub const fn frames(&self) -> [Mfn; Self::FRAMES] {
-        [self.l3, self.l2, self.l1, self.read_only, self.read_write]
+        [
+            self.l3,
+            self.l2,
+            self.l1,
+            self.read_only,
+            self.read_write,
+            self.time,
+            self.shared_info,
+        ]
     }
 
     /// Physical address of its GDT.
@@ -189,6 +216,32 @@ impl VcpuSet {
         self.put(mem, frame + 8, u64::from(KERNEL_CS));
         self.put(mem, frame + 16, ENTRY_FLAGS);
         self.put(mem, frame + 32, u64::from(KERNEL_SS));
+    }
+
+    /// The page of event bits.
+    #[must_use]
+    pub const fn shared_info(&self) -> Mfn {
+        self.shared_info
+    }
+
+    /// Where events are delivered.
+    pub fn set_upcall(&self, mem: &mut impl PhysMem, address: u64) {
+        self.put(mem, offset_of!(ReadOnly, upcall), address);
+        self.put(mem, offset_of!(ReadOnly, upcall) + 8, u64::from(KERNEL_CS));
+    }
+
+    /// What the guest reads as the time; its vCPU does not run meanwhile.
+    pub fn set_time(&self, mem: &mut impl PhysMem, time: &TimeInfo) {
+        for (offset, value) in [
+            (offset_of!(TimeInfo, version), time.version),
+            (offset_of!(TimeInfo, tsc_timestamp), time.tsc_timestamp),
+            (offset_of!(TimeInfo, system_time_ns), time.system_time_ns),
+            (offset_of!(TimeInfo, tsc_to_ns_mul), time.tsc_to_ns_mul),
+            (offset_of!(TimeInfo, virtual_time_ns), time.virtual_time_ns),
+            (offset_of!(TimeInfo, wall_clock_s), time.wall_clock_s),
+        ] {
+            mem.write(self.time, offset / 8, value);
+        }
     }
 
     /// The trap that [`crate::switcher::Registers`] is injected with.
@@ -286,6 +339,14 @@ pub struct Vcpu {
     pub syscall_entry: Option<u64>,
     /// The stack for traps and syscalls from ring 3.
     pub kernel_stack: u64,
+    /// Where events are delivered.
+    pub upcall: Option<Upcall>,
+    /// When its timer fires, in nanoseconds since boot.
+    pub timer_ns: Option<u64>,
+    /// Nanoseconds for which it has run.
+    pub virtual_time_ns: u64,
+    /// Of its time page.
+    pub time_version: u64,
 }
 
 impl Vcpu {
@@ -298,6 +359,10 @@ impl Vcpu {
         self.traps = TrapTable::EMPTY;
         self.syscall_entry = None;
         self.kernel_stack = 0;
+        self.upcall = None;
+        self.timer_ns = None;
+        self.virtual_time_ns = 0;
+        self.time_version = 0;
     }
 
     /// Sets the stack for traps and syscalls from ring 3, which was checked.

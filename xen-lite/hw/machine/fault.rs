@@ -5,7 +5,8 @@ use abi::reason::Reason;
 use abi::trap::vector;
 use xen_lite::domain::End;
 use xen_lite::guest_mem;
-use xen_lite::switcher::{Registers, slot_vector};
+use xen_lite::recorder::Event;
+use xen_lite::switcher::{Registers, Slot, slot_vector};
 use xen_lite::trap::verdict::{self, EntryPoint, FetchFault, FetchVerdict, Smep, Verdict, Window};
 
 impl Machine {
@@ -18,14 +19,19 @@ impl Machine {
         self.next_turn()
     }
 
-    /// The bounce of `vector` from ring 1 found the stack pointer in the slot.
-    pub(crate) fn kill_for_stack(&mut self, vector: u8) -> ! {
+    /// A delivery to ring 1 found the stack pointer in the slot.
+    pub(crate) fn kill_for_stack(&mut self, slot: Slot) -> ! {
         let domain = self.running();
         let registers = domain.vcpu.registers;
-        let delivery = crash::delivery(domain, vector, Some(registers.error), Some(registers.rsp));
-        let death = crash::Death::new(Reason::KernelStackForbidden)
-            .delivery(delivery)
-            .registers(&registers);
+        let death = crash::Death::new(Reason::KernelStackForbidden).registers(&registers);
+        let death = match slot.vector() {
+            Some(vector) => {
+                domain.recorder.add(Event::Trap(vector));
+                let (error, stack) = (Some(registers.error), Some(registers.rsp));
+                death.delivery(crash::delivery(domain, vector, error, stack))
+            }
+            None => death,
+        };
         self.kill(death)
     }
 
@@ -59,7 +65,8 @@ impl Machine {
             rip: registers.rip,
             error_code: registers.error,
         };
-        let callbacks = [domain.vcpu.syscall_entry.unwrap_or(0)];
+        let upcall = domain.vcpu.upcall.map_or(0, |upcall| upcall.address);
+        let callbacks = [domain.vcpu.syscall_entry.unwrap_or(0), upcall];
         let registered = EntryPoint::at(registers.rip, &domain.vcpu.traps, &callbacks);
         let fresh = match domain.memory.root() {
             Some(root) => {

@@ -3,17 +3,21 @@ use super::{Machine, RECORDER};
 use crate::cpu::SegmentBases;
 use crate::memory::DirectMap;
 use crate::{crash, switcher};
-use abi::hypercall::{Hypercall, SegmentBase};
+use abi::hypercall::Hypercall;
 use abi::layout::HYPERVISOR_SLOT;
 use abi::reason::Reason;
 use abi::sched::ShutdownReason;
+use abi::time::TimeInfo;
 use core::sync::atomic::Ordering;
 use xen_lite::domain::End;
-use xen_lite::hypercall::Outcome;
+use xen_lite::event;
+use xen_lite::guest_mem;
+use xen_lite::hypercall::{After, Outcome};
 use xen_lite::platform::PhysMem;
 use xen_lite::sched::turn::State;
-use xen_lite::switcher::{Registers, slot_address};
-use xen_lite::trap::frame::ReturnFrame;
+use xen_lite::switcher::{Registers, UPCALL_SLOT, slot_address};
+use xen_lite::trap::frame::{ReturnFrame, guest_rflags};
+use xen_lite::upcall::{self, Entry};
 use xen_lite::vcpu::VcpuSet;
 
 /// How long a guest runs before others get their turn.
@@ -65,12 +69,51 @@ impl Machine {
     /// Goes on with a live domain for a slice.
     pub(super) fn run(&mut self, index: usize) -> ! {
         self.load(index);
-        self.clock.arm(SLICE_NS);
+        let now = self.clock.now_ns();
+        let timer = self
+            .domains
+            .iter()
+            .filter_map(|domain| domain.vcpu.timer_ns)
+            .min();
+        let slice = timer.map_or(SLICE_NS, |timer| timer.saturating_sub(now).clamp(1, SLICE_NS));
+        self.running_since = Some(now);
+        self.show_time(now);
+        self.clock.arm(slice);
         self.resume_running()
     }
 
-    /// Goes on with the loaded vCPU.
+    /// Writes the time page of the loaded vCPU.
+    fn show_time(&mut self, now: u64) {
+        let (tsc_timestamp, tsc_to_ns_mul) = (self.clock.tsc_at(now), self.clock.tsc_scale());
+        let wall_clock_s = self.wall_clock_s;
+        let (world, domain) = self.world_and_running();
+        let vcpu = &mut domain.vcpu;
+        vcpu.time_version += 2;
+        let time = TimeInfo {
+            version: vcpu.time_version,
+            tsc_timestamp,
+            system_time_ns: now,
+            tsc_to_ns_mul,
+            virtual_time_ns: vcpu.virtual_time_ns,
+            wall_clock_s,
+        };
+        vcpu.set.set_time(&mut world.mem, &time);
+    }
+
+    /// Goes on with the loaded vCPU: at its upcall if one is due.
     pub(crate) fn resume_running(&mut self) -> ! {
+        let (world, domain) = self.world_and_running();
+        match upcall::enter(world, domain) {
+            Entry::AsItIs => {}
+            Entry::Bounce => self.inject_slot(UPCALL_SLOT, 0),
+            Entry::Kill(reason, stack) => {
+                let registers = self.running().vcpu.registers;
+                let death = crash::Death::new(reason)
+                    .walked(stack, guest_mem::Access::Write)
+                    .registers(&registers);
+                self.kill(death)
+            }
+        }
         let registers = &mut self.running().vcpu.registers;
         let Registers {
             rip,
@@ -102,19 +145,21 @@ impl Machine {
 
     /// The running guest takes a trap first; `registers` says where it stands.
     pub(super) fn inject(&mut self, vector: u8, error: u64) -> ! {
+        self.inject_slot(slot_address(vector), error)
+    }
+
+    fn inject_slot(&mut self, slot: u64, error: u64) -> ! {
         let (world, domain) = self.world_and_running();
         domain.vcpu.registers.error = error;
-        domain
-            .vcpu
-            .set
-            .set_inject_slot(&mut world.mem, slot_address(vector));
+        domain.vcpu.registers.rflags = guest_rflags(domain.vcpu.registers.rflags);
+        domain.vcpu.set.set_inject_slot(&mut world.mem, slot);
         let registers = &raw const domain.vcpu.registers;
-        // SAFETY: as for `resume_running`; the slot is one of the trap table's.
+        // SAFETY: as for `resume_running`; the slot is one of the read-only page's.
         unsafe { switcher::inject(registers) }
     }
 
     /// A hypercall that does not simply return.
-    pub(crate) fn leave_hypercall(&mut self, outcome: Outcome) -> ! {
+    pub(crate) fn leave_hypercall(&mut self, number: u64, outcome: Outcome) -> ! {
         let now = self.clock.now_ns();
         let domain = self.running();
         let registers = &mut domain.vcpu.registers;
@@ -122,14 +167,11 @@ impl Machine {
         (registers.rcx, registers.rsi, registers.rdi) = (0, 0, 0);
         (registers.r8, registers.r9, registers.r10, registers.r11) = (0, 0, 0, 0);
         match outcome {
-            Outcome::Return { value, detail } => (registers.rax, registers.rdx) = (value, detail),
-            Outcome::SetBase { which, base } => {
-                let bases = SegmentBases::read();
-                match which {
-                    SegmentBase::Fs => SegmentBases { fs: base, ..bases }.load(),
-                    SegmentBase::Gs => SegmentBases { gs: base, ..bases }.load(),
+            Outcome::Return { value, detail } => {
+                (registers.rax, registers.rdx) = (value, detail);
+                if self.finish_call(number) == Next::Caller {
+                    self.resume_running()
                 }
-                self.resume_running();
             }
             Outcome::Yield => {}
             Outcome::Block { timeout_ns, mask } => {
@@ -150,11 +192,47 @@ impl Machine {
         self.next_turn()
     }
 
-    /// After a call that returns at once: what was written to the console goes out.
-    pub(crate) fn after_console_io(&mut self, number: u64) {
+    /// Whether a hypercall's caller goes on at once, as it was: nothing is left to do and no event is due.
+    #[inline]
+    pub(crate) fn may_return(&mut self, number: u64) -> bool {
+        let plain = self.world.after == After::default() && number != Hypercall::ConsoleIo.raw();
+        let (world, domain) = self.world_and_running();
+        plain
+            && number != Hypercall::SetTimerOp.raw()
+            && !domain.memory.has_leaving_tables()
+            && (domain.vcpu.upcall.is_none() || !event::is_due(&world.mem, domain.vcpu.set.shared_info()))
+    }
+
+    /// What a call has left to do before its caller goes on.
+    fn finish_call(&mut self, number: u64) -> Next {
+        let After { bases, notified } = core::mem::take(&mut self.world.after);
+        if bases != [None; 2] {
+            let now = SegmentBases::read();
+            let [fs, gs] = bases;
+            SegmentBases {
+                fs: fs.unwrap_or(now.fs),
+                gs: gs.unwrap_or(now.gs),
+            }
+            .load();
+        }
         if number == Hypercall::ConsoleIo.raw() {
             let index = self.running_index();
             self.terminal.drain(&mut self.domains, index);
         }
+        // A new deadline may be over already, or come before the end of the slice.
+        if notified || number == Hypercall::SetTimerOp.raw() || self.running().memory.has_leaving_tables() {
+            Next::Turn
+        } else {
+            Next::Caller
+        }
     }
+}
+
+/// Who goes on after a hypercall.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Its caller.
+    Caller,
+    /// Whose turn it is.
+    Turn,
 }

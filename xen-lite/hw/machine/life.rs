@@ -5,6 +5,7 @@ use abi::start_info::flags::CONSOLE;
 use xen_lite::boot_image::DomainSpec;
 use xen_lite::domain::build::{self, Build};
 use xen_lite::domain::{Domain, End, Stage};
+use xen_lite::event;
 use xen_lite::paging::{self, Teardown, TeardownProgress};
 use xen_lite::platform::PhysMem;
 use xen_lite::record::Record;
@@ -53,6 +54,7 @@ impl Machine {
             self.unload();
         }
         self.terminal.flush(&mut self.domains, index);
+        event::close_all(&mut self.domains, index);
         let Some(domain) = self.domains.get_mut(index) else {
             return;
         };
@@ -67,6 +69,7 @@ impl Machine {
                 });
             }
         }
+        domain.vcpu.timer_ns = None;
         self.scheduler.set(index, State::Dying);
         domain.stage = Stage::Dying(Teardown::begin(&mut self.world.frames, &mut domain.memory), end);
     }

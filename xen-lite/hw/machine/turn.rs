@@ -1,7 +1,9 @@
 //! Whose turn it is.
 use super::{Machine, STEPS_PER_TURN};
 use crate::entry;
+use abi::event::Virq;
 use core::sync::atomic::Ordering;
+use xen_lite::event;
 use xen_lite::hypercall::World;
 use xen_lite::paging::{self, Progress};
 use xen_lite::sched::turn::{Turn, Work};
@@ -18,20 +20,13 @@ impl Machine {
 
     /// Gives turns until one of them is a guest's run.
     pub(crate) fn next_turn(&mut self) -> ! {
+        self.stop_running();
         loop {
-            self.terminal
-                .poll(&mut self.domains, self.image.console_domain() as usize);
+            let console = self.image.console_domain() as usize;
+            let typed = self.terminal.poll(&mut self.domains, console);
             let now = self.clock.now_ns();
-            for (index, domain) in self.domains.iter_mut().enumerate() {
-                if self.scheduler.wake(index, domain.conditions()) {
-                    domain.wake();
-                }
-            }
-            self.scheduler.expire(now, |index| {
-                if let Some(domain) = self.domains.get_mut(index) {
-                    domain.wake();
-                }
-            });
+            self.raise_events(now, typed.then_some(console));
+            self.wake(now);
             self.finish_if_over();
             match self.scheduler.next_turn() {
                 Some(Turn {
@@ -49,6 +44,43 @@ impl Machine {
                 None => self.idle(now),
             }
         }
+    }
+
+    /// The vCPU that ran is charged for its time.
+    fn stop_running(&mut self) {
+        if let Some(since) = self.running_since.take() {
+            let ran = self.clock.now_ns().saturating_sub(since);
+            let domain = self.running();
+            domain.vcpu.virtual_time_ns = domain.vcpu.virtual_time_ns.saturating_add(ran);
+        }
+    }
+
+    /// Events that are the machine's: timers that are over, keys that were typed.
+    fn raise_events(&mut self, now: u64, typed: Option<usize>) {
+        for (index, domain) in self.domains.iter_mut().enumerate() {
+            if domain.vcpu.timer_ns.is_some_and(|timer| timer <= now) {
+                domain.vcpu.timer_ns = None;
+                event::raise_virq(&mut self.world.mem, domain, Virq::Timer);
+            }
+            if typed == Some(index) {
+                event::raise_virq(&mut self.world.mem, domain, Virq::Console);
+            }
+        }
+    }
+
+    /// Ends waits: a condition holds, or the time is over.
+    fn wake(&mut self, now: u64) {
+        let mem = &self.world.mem;
+        for (index, domain) in self.domains.iter_mut().enumerate() {
+            if self.scheduler.wake(index, domain.conditions(mem)) {
+                domain.wake(mem);
+            }
+        }
+        self.scheduler.expire(now, |index| {
+            if let Some(domain) = self.domains.get_mut(index) {
+                domain.wake(mem);
+            }
+        });
     }
 
     /// A slice for a live domain; first, in its own time, what its last hypercall left to be taken apart.
@@ -69,7 +101,8 @@ impl Machine {
 
     /// Waits for an interrupt, or for the console to be looked at again.
     fn idle(&mut self, now: u64) {
-        let next = self.scheduler.next_deadline();
+        let timers = self.domains.iter().filter_map(|domain| domain.vcpu.timer_ns);
+        let next = timers.chain(self.scheduler.next_deadline()).min();
         let delay = next
             .map_or(IDLE_POLL_NS, |next| next.saturating_sub(now))
             .clamp(1_000, IDLE_POLL_NS);

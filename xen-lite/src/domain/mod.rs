@@ -14,14 +14,16 @@ use crate::addr::{DomainId, Mfn};
 use crate::boot_image::DomainSpec;
 use crate::console::ring::Ring;
 use crate::crash::Identity;
+use crate::event::{self, Ports};
 use crate::paging::{DomainMemory, Teardown};
+use crate::platform::PhysMem;
 use crate::recorder::Recorder;
 use crate::sched::restart::Ended;
 use crate::switcher::Registers;
 use crate::trap::table::TrapTable;
 use crate::vcpu::{Vcpu, VcpuSet};
 use abi::reason::Reason;
-use abi::sched::{ShutdownReason, WAKE_INPUT, WAKE_OUTPUT};
+use abi::sched::{ShutdownReason, WAKE_EVENT, WAKE_INPUT, WAKE_OUTPUT};
 use build::Builder;
 
 /// Bytes that wait to be read by a guest.
@@ -89,6 +91,8 @@ pub struct Domain {
     pub console: Console,
     /// Where it is in its life.
     pub stage: Stage,
+    /// Its event channels.
+    pub ports: Ports,
     /// How often it has been restarted.
     pub incarnation: u32,
     /// Its last entries into the hypervisor.
@@ -114,12 +118,17 @@ impl Domain {
                 traps: TrapTable::EMPTY,
                 syscall_entry: None,
                 kernel_stack: 0,
+                upcall: None,
+                timer_ns: None,
+                virtual_time_ns: 0,
+                time_version: 0,
             },
             console: Console {
                 input: Ring::new(),
                 output: Ring::new(),
             },
             stage: Stage::Building(Builder::new()),
+            ports: Ports::new(),
             incarnation: 0,
             recorder: Recorder::new(),
             lines: 0,
@@ -128,7 +137,12 @@ impl Domain {
 
     /// The wake conditions that hold.
     #[must_use]
-    pub fn conditions(&self) -> u64 {
+    pub fn conditions(&self, mem: &impl PhysMem) -> u64 {
+        let event = if event::is_pending(mem, self.vcpu.set.shared_info()) {
+            WAKE_EVENT
+        } else {
+            0
+        };
         let input = if self.console.input.is_empty() {
             0
         } else {
@@ -139,13 +153,13 @@ impl Domain {
         } else {
             WAKE_OUTPUT
         };
-        input | output
+        input | output | event
     }
 
     /// Ends a wait: the guest learns which conditions hold.
-    pub fn wake(&mut self) {
+    pub fn wake(&mut self, mem: &impl PhysMem) {
         self.vcpu.registers.rax = 0;
-        self.vcpu.registers.rdx = self.conditions();
+        self.vcpu.registers.rdx = self.conditions(mem);
     }
 
     /// Who it is, in records.

@@ -2,14 +2,15 @@
 use super::{Outcome, TABLES_PER_CALL, World};
 use crate::addr::{Level, Mfn};
 use crate::domain::Domain;
-use crate::guest_mem::copy_from_guest;
-use crate::paging::{self, PagingError, Progress};
+use crate::guest_mem::{copy_from_guest, copy_to_guest};
+use crate::paging::{self, Owner, PagingError, Progress};
 use crate::platform::PhysMem;
 use crate::trap::frame;
 use abi::errno::Errno;
+use abi::memory::{MAX_FRAMES, MemoryOp};
 use abi::mmu::{
-    MAX_BATCH, MMU_NORMAL_PT_UPDATE, MmuUpdate, MmuextCommand, MmuextOp, UVMF_INVLPG, UVMF_NONE,
-    UVMF_TLB_FLUSH,
+    MAX_BATCH, MMU_MACHPHYS_UPDATE, MMU_NORMAL_PT_UPDATE, MmuUpdate, MmuextCommand, MmuextOp, UVMF_INVLPG,
+    UVMF_NONE, UVMF_TLB_FLUSH,
 };
 
 /// Requests that are copied from the guest at a time.
@@ -25,6 +26,14 @@ pub(super) fn mmu_update(
 ) -> Outcome {
     batch::<{ size_of::<MmuUpdate>() }, _>(world, domain, pointer, count, |world, domain, bytes| {
         let [pointer, value] = words(bytes);
+        if pointer & COMMAND_MASK == MMU_MACHPHYS_UPDATE {
+            let frame = Mfn::containing(pointer).ok_or(Errno::Invalid)?;
+            if world.frames.owner(frame) != Owner::Domain(domain.id) {
+                return Err(Errno::Invalid);
+            }
+            world.common.set_pfn(&mut world.mem, frame, value);
+            return Ok(());
+        }
         if pointer & COMMAND_MASK != MMU_NORMAL_PT_UPDATE {
             return Err(Errno::NoSys);
         }
@@ -133,6 +142,76 @@ pub(super) fn update_va_mapping(
         .map_err(PagingError::errno)?
         .by_cr3_write();
     Ok(0)
+}
+
+/// `memory_op(command, frames, count)`.
+pub(super) fn memory_op(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    command: u64,
+    frames: u64,
+    count: u64,
+) -> Result<u64, Errno> {
+    let command = MemoryOp::from_raw(command).ok_or(Errno::NoSys)?;
+    let step = match command {
+        MemoryOp::CurrentReservation => return Ok(u64::from(domain.memory.owned())),
+        MemoryOp::MaximumReservation => return Ok(domain.config.memory_frames),
+        MemoryOp::IncreaseReservation => increase,
+        MemoryOp::DecreaseReservation => decrease,
+    };
+    if count > MAX_FRAMES {
+        return Err(Errno::TooBig);
+    }
+    for done in 0..count {
+        let address = frames.checked_add(8 * done).ok_or(Errno::Fault);
+        match address.and_then(|address| step(world, domain, address)) {
+            Ok(()) => {}
+            // What was done stays done and is reported.
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => return Ok(done),
+        }
+    }
+    Ok(count)
+}
+
+/// One more frame, whose number goes to `address`.
+fn increase(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, address: u64) -> Result<(), Errno> {
+    if u64::from(domain.memory.owned()) >= domain.config.memory_frames {
+        return Err(Errno::NoMemory);
+    }
+    let frame = world
+        .frames
+        .alloc(&mut world.mem, &mut domain.memory)
+        .ok_or(Errno::NoMemory)?;
+    world.common.set_pfn(&mut world.mem, frame, u64::MAX);
+    let number = u64::from(frame.0).to_le_bytes();
+    copy_to_guest(&world.frames, &mut world.mem, &domain.memory, address, &number).map_err(|fault| {
+        // Nobody knows it yet, so it goes back.
+        let _ = world.frames.release(&mut world.mem, &mut domain.memory, frame);
+        fault.errno()
+    })
+}
+
+/// One frame less: the one whose number is at `address`.
+fn decrease(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, address: u64) -> Result<(), Errno> {
+    let mut number = [0; 8];
+    copy_from_guest(
+        &world.frames,
+        &mut world.mem,
+        &domain.memory,
+        address,
+        &mut number,
+    )
+    .map_err(|fault| fault.errno())?;
+    let frame = u32::try_from(u64::from_le_bytes(number))
+        .map(Mfn)
+        .map_err(|_| Errno::Invalid)?;
+    world
+        .frames
+        .release(&mut world.mem, &mut domain.memory, frame)
+        .map_err(PagingError::errno)?;
+    world.common.set_pfn(&mut world.mem, frame, u64::MAX);
+    Ok(())
 }
 
 /// Copies `count` elements of `SIZE` bytes, chunk by chunk, and carries each out; says how far it came.

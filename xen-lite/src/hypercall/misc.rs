@@ -5,6 +5,8 @@ use crate::domain::Domain;
 use crate::guest_mem::{copy_from_guest, copy_to_guest};
 use crate::platform::PhysMem;
 use crate::trap::frame;
+use crate::upcall::Upcall;
+use abi::callback::{CallbackOp, CallbackType};
 use abi::console::MAX_TRANSFER;
 use abi::errno::Errno;
 use abi::hypercall::SegmentBase;
@@ -24,7 +26,9 @@ pub(super) fn set_trap_table(
     if count > MAX_ENTRIES {
         return Outcome::refused(Errno::TooBig);
     }
-    let World { mem, frames, common } = world;
+    let World {
+        mem, frames, common, ..
+    } = world;
     let mut touched = [0_u64; 4];
     let entries = (0..count).map(|index| {
         let mut entry = [0; SIZE];
@@ -78,37 +82,62 @@ pub(super) fn update_descriptor(
     Ok(0)
 }
 
-/// `set_segment_base(which, base)`.
-pub(super) fn set_segment_base(which: u64, base: u64) -> Outcome {
-    match (SegmentBase::from_raw(which), frame::check_segment_base(base)) {
-        (Some(which), Ok(())) => Outcome::SetBase { which, base },
-        (None, _) => Outcome::refused(Errno::Invalid),
-        (_, Err(errno)) => Outcome::refused(errno),
-    }
-}
-
-/// `callback_op(register, syscall, address)`.
-pub(super) fn register_syscall(
+/// `set_segment_base(which, base)`: loaded before the guest goes on.
+pub(super) fn set_segment_base(
     world: &mut World<'_, impl PhysMem>,
-    domain: &mut Domain,
-    address: u64,
+    which: u64,
+    base: u64,
 ) -> Result<u64, Errno> {
-    frame::check_entry_point(address)?;
-    domain.vcpu.syscall_entry = Some(address);
-    domain
-        .vcpu
-        .set
-        .set_syscall_entry(&mut world.mem, &world.common, Some(address));
+    let which = SegmentBase::from_raw(which).ok_or(Errno::Invalid)?;
+    frame::check_segment_base(base)?;
+    let [fs, gs] = &mut world.after.bases;
+    match which {
+        SegmentBase::Fs => *fs = Some(base),
+        SegmentBase::Gs => *gs = Some(base),
+    }
     Ok(0)
 }
 
-/// `callback_op(unregister, syscall)`.
-pub(super) fn unregister_syscall(world: &mut World<'_, impl PhysMem>, domain: &mut Domain) {
-    domain.vcpu.syscall_entry = None;
-    domain
-        .vcpu
-        .set
-        .set_syscall_entry(&mut world.mem, &world.common, None);
+/// `callback_op(command, type, address, region_start, region_end)`.
+pub(super) fn callback_op(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    command: u64,
+    kind: u64,
+    [address, region_start, region_end]: [u64; 3],
+) -> Result<u64, Errno> {
+    let command = CallbackOp::from_raw(command).ok_or(Errno::NoSys)?;
+    let kind = CallbackType::from_raw(kind).ok_or(Errno::Invalid)?;
+    let vcpu = &mut domain.vcpu;
+    match (command, kind) {
+        (CallbackOp::Register, CallbackType::Syscall) => {
+            frame::check_entry_point(address)?;
+            vcpu.syscall_entry = Some(address);
+        }
+        (CallbackOp::Unregister, CallbackType::Syscall) => vcpu.syscall_entry = None,
+        (CallbackOp::Register, CallbackType::Event) => {
+            frame::check_entry_point(address)?;
+            if region_start != 0 || region_end != 0 {
+                frame::check_entry_point(region_start)?;
+                frame::check_entry_point(region_end)?;
+                if region_start >= region_end {
+                    return Err(Errno::Invalid);
+                }
+            }
+            vcpu.upcall = Some(Upcall {
+                address,
+                region_start,
+                region_end,
+            });
+            vcpu.set.set_upcall(&mut world.mem, address);
+        }
+        (CallbackOp::Unregister, CallbackType::Event) => vcpu.upcall = None,
+    }
+    if kind == CallbackType::Syscall {
+        vcpu.set
+            .set_syscall_entry(&mut world.mem, &world.common, vcpu.syscall_entry);
+    }
+    Ok(0)
 }
 
 /// `console_io(write, count, buffer)`: takes what fits.

@@ -2,7 +2,7 @@
 //!
 //! Building a domain and taking one apart is work like any other, in steps and under that domain's account.
 use abi::boot_image::MAX_DOMAINS;
-use abi::sched::WAKE_INPUT;
+use abi::sched::WAKE_DEFAULT;
 
 /// What a domain is doing. Times are nanoseconds since boot.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -55,10 +55,10 @@ impl State {
     }
 }
 
-/// What a wake mask means: 0 is console input.
+/// What a wake mask means: 0 is console input or an event.
 #[must_use]
 pub const fn effective_mask(wake_mask: u64) -> u64 {
-    if wake_mask == 0 { WAKE_INPUT } else { wake_mask }
+    if wake_mask == 0 { WAKE_DEFAULT } else { wake_mask }
 }
 
 /// What a turn is for.
@@ -183,7 +183,7 @@ impl Scheduler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use abi::sched::WAKE_OUTPUT;
+    use abi::sched::{WAKE_INPUT, WAKE_OUTPUT};
     use proptest::prelude::*;
 
     fn with(states: &[State]) -> Scheduler {
@@ -274,7 +274,7 @@ mod tests {
             State::blocked(5, u64::MAX, 0),
             State::Blocked {
                 deadline: Some(u64::MAX),
-                mask: WAKE_INPUT
+                mask: WAKE_DEFAULT
             }
         );
     }

@@ -1,0 +1,98 @@
+//! Several hypercalls for one entry.
+use super::{Outcome, World, dispatch};
+use crate::domain::Domain;
+use crate::guest_mem::{copy_from_guest, copy_to_guest};
+use crate::paging::{self, Progress};
+use crate::platform::PhysMem;
+use abi::errno::Errno;
+use abi::hypercall::Hypercall;
+use abi::multicall::{MAX_ENTRIES, MulticallEntry};
+use core::mem::offset_of;
+
+const SIZE: usize = size_of::<MulticallEntry>();
+const RESULT: u64 = offset_of!(MulticallEntry, result) as u64;
+const DETAIL: u64 = offset_of!(MulticallEntry, detail) as u64;
+
+/// `multicall(entries, count)`. rdx: how many entries were done.
+pub(super) fn multicall(
+    world: &mut World<'_, impl PhysMem>,
+    domains: &mut [Domain],
+    own: usize,
+    entries: u64,
+    count: u64,
+) -> Outcome {
+    if count > MAX_ENTRIES {
+        return Outcome::refused(Errno::TooBig);
+    }
+    for done in 0..count {
+        let result = entries
+            .checked_add(SIZE as u64 * done)
+            .ok_or(Errno::Fault)
+            .and_then(|address| one(world, domains, own, address));
+        if let Err(errno) = result {
+            return Outcome::Return {
+                value: errno.to_rax(),
+                detail: done,
+            };
+        }
+    }
+    Outcome::Return {
+        value: 0,
+        detail: count,
+    }
+}
+
+/// Carries out the entry at `address` and writes its result.
+///
+/// # Errors
+/// The entry can be read or written no more, or tables wait to be taken apart and this call has done its share.
+fn one(
+    world: &mut World<'_, impl PhysMem>,
+    domains: &mut [Domain],
+    own: usize,
+    address: u64,
+) -> Result<(), Errno> {
+    let mut bytes = [0; SIZE];
+    {
+        let domain = domains.get(own).ok_or(Errno::NoDomain)?;
+        copy_from_guest(&world.frames, &mut world.mem, &domain.memory, address, &mut bytes)
+            .map_err(|fault| fault.errno())?;
+    }
+    let words = bytes.as_chunks::<8>().0;
+    let word = |index: usize| words.get(index).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let number = word(offset_of!(MulticallEntry, number) / 8);
+    let first = offset_of!(MulticallEntry, arguments) / 8;
+    let arguments = [
+        word(first),
+        word(first + 1),
+        word(first + 2),
+        word(first + 3),
+        word(first + 4),
+    ];
+    let outcome = match Hypercall::from_raw(number) {
+        Some(Hypercall::SchedOp | Hypercall::Multicall) => Outcome::refused(Errno::Perm),
+        _ => dispatch(world, domains, own, number, arguments),
+    };
+    let (value, detail) = match outcome {
+        Outcome::Return { value, detail } => (value, detail),
+        // None of these comes from any other call.
+        Outcome::Yield | Outcome::Block { .. } | Outcome::Shutdown { .. } => (Errno::Perm.to_rax(), 0),
+    };
+    let domain = domains.get_mut(own).ok_or(Errno::NoDomain)?;
+    if domain.memory.has_leaving_tables() {
+        let (Progress::More | Progress::Done) =
+            paging::take_apart_one(&mut world.frames, &mut world.mem, &mut domain.memory);
+    }
+    for (offset, value) in [(RESULT, value), (DETAIL, detail)] {
+        let address = address.checked_add(offset).ok_or(Errno::Fault)?;
+        copy_to_guest(
+            &world.frames,
+            &mut world.mem,
+            &domain.memory,
+            address,
+            &value.to_le_bytes(),
+        )
+        .map_err(|fault| fault.errno())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Entering a guest at its event upcall.
+use crate::domain::Domain;
+use crate::event;
+use crate::guest_mem::{self, Access, CopyFault, Refusal, copy_to_guest};
+use crate::hypercall::World;
+use crate::platform::PhysMem;
+use abi::reason::Reason;
+
+/// A registered upcall.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Upcall {
+    /// Where it begins.
+    pub address: u64,
+    /// From its first instruction on an upcall needs no new frame: one for the return lies at rsp.
+    pub region_start: u64,
+    /// The end of that region.
+    pub region_end: u64,
+}
+
+/// How the guest goes on.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entry {
+    /// Where its registers say.
+    AsItIs,
+    /// It takes the upcall first, with a new frame.
+    Bounce,
+    /// An upcall was due inside the region, and the stack cannot take the one word more at this address.
+    Kill(Reason, u64),
+}
+
+/// Decides how a guest goes on, and prepares it. With [`Entry::AsItIs`] an upcall may have been entered on the frame
+/// that lay there already: the registers say so.
+pub fn enter(world: &mut World<'_, impl PhysMem>, domain: &mut Domain) -> Entry {
+    let shared = domain.vcpu.set.shared_info();
+    let Some(upcall) = domain.vcpu.upcall else {
+        return Entry::AsItIs;
+    };
+    if !event::is_due(&world.mem, shared) {
+        return Entry::AsItIs;
+    }
+    event::mask_upcall(&mut world.mem, shared);
+    let registers = &domain.vcpu.registers;
+    let in_region = (upcall.region_start..upcall.region_end).contains(&registers.rip) && registers.cpl() == 1;
+    if !in_region {
+        return Entry::Bounce;
+    }
+    // [rip, cs, rflags, rsp, ss] of the return lies at rsp; the error code below it makes it a frame as any other.
+    let rsp = registers.rsp.wrapping_sub(8);
+    match copy_to_guest(&world.frames, &mut world.mem, &domain.memory, rsp, &[0; 8]) {
+        Ok(()) => {
+            domain.vcpu.registers.rsp = rsp;
+            domain.vcpu.registers.rip = upcall.address;
+            domain.vcpu.registers.rflags = crate::switcher::ENTRY_FLAGS;
+            Entry::AsItIs
+        }
+        Err(fault) => Entry::Kill(refused_stack(world, domain, fault, rsp), rsp),
+    }
+}
+
+fn refused_stack(world: &World<'_, impl PhysMem>, domain: &Domain, fault: CopyFault, rsp: u64) -> Reason {
+    match fault {
+        CopyFault::NonCanonical | CopyFault::Wraps => Reason::KernelStackNonCanonical,
+        CopyFault::HypervisorSlot => Reason::KernelStackForbidden,
+        CopyFault::Refused(..) | CopyFault::WrongFrame(_) | CopyFault::NoRoot => {
+            let walk = domain
+                .memory
+                .root()
+                .map(|root| guest_mem::walk(&world.frames, &world.mem, root, rsp).check(Access::Write));
+            match walk {
+                Some(Err(Refusal::NotPresent(_))) => Reason::KernelStackNotPresent,
+                _ => Reason::KernelStackReadOnly,
+            }
+        }
+    }
+}
