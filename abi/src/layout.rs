@@ -12,8 +12,8 @@
 //! base + 0x20_0000   switcher text           read, execute
 //! base + 0x20_4000   switcher read-only data read        GDT, IDT, TSS, trap table, syscall frame
 //! base + 0x20_8000   switcher data           read, write the CPU's stacks, scratch, `GuestWords`
-//! base + 0x20_9000   -                       not mapped: reserved for a time page
-//! base + 0x20_a000   -                       not mapped: reserved for shared_info
+//! base + 0x20_9000   time page               read
+//! base + 0x20_a000   shared_info             read, write
 //! base + 0x4000_0000 machine-to-pfn table    read        one u64 per machine frame
 //! ```
 //! Rings 0 to 2 are all "supervisor" to paging: a ring-1 kernel can read whatever is mapped here, and
@@ -41,9 +41,9 @@ pub const SWITCHER_TEXT_PAGES: u64 = 4;
 pub const SWITCHER_RO: u64 = SLOT_BASE + 0x20_4000;
 /// Switcher read-write data; [`GuestWords`] are at its start.
 pub const SWITCHER_RW: u64 = SLOT_BASE + 0x20_8000;
-/// Reserved for a time page; nothing is mapped there yet.
+/// The time page: [`crate::time::TimeInfo`].
 pub const TIME_PAGE: u64 = SLOT_BASE + 0x20_9000;
-/// Reserved for shared_info; nothing is mapped there yet.
+/// [`crate::event::SharedInfo`].
 pub const SHARED_INFO: u64 = SLOT_BASE + 0x20_a000;
 /// The machine-to-pfn table: entry `mfn` is the pfn by which its owner knows that frame.
 pub const MACHINE_TO_PFN: u64 = SLOT_BASE + 0x4000_0000;

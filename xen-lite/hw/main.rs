@@ -243,6 +243,7 @@ fn common(memory: &Memory) -> Common {
         machine_to_pfn: Mfn(0),
         machine_to_pfn_table: Mfn((memory.machine_to_pfn / abi::layout::PAGE_SIZE) as u32),
         stubs: *switcher::stubs(),
+        masked_stubs: *switcher::masked_stubs(),
         no_syscall: switcher::text_address(switcher::Label::NoSyscall),
         hypervisor_cr3: memory.root,
         stack: stacks::MAIN.top(),

@@ -28,6 +28,7 @@ global_asm!(
     SCRATCH_RCX = const offset_of!(ReadWrite, scratch_rcx),
     SCRATCH_RDX = const offset_of!(ReadWrite, scratch_rdx),
     SCRATCH_RSP = const offset_of!(ReadWrite, scratch_rsp),
+    UPCALL_MASK = const offset_of!(abi::event::SharedInfo, upcall_mask),
     KERNEL_SS = const abi::selector::KERNEL_SS,
     FLAGS = const ENTRY_FLAGS,
     FLAGS_KEPT = const FLAGS_KEPT,
@@ -78,6 +79,7 @@ unsafe extern "C" {
     static switcher_physical: u8;
     static switcher_size: u8;
     static sw_stubs: [u64; 35];
+    static sw_masked_stubs: [u64; 32];
     fn sw_resume(registers: *const Registers) -> !;
     fn sw_inject(registers: *const Registers) -> !;
 }
@@ -130,6 +132,12 @@ pub(crate) fn text_physical() -> (u64, u64) {
 pub(crate) fn stubs() -> &'static [u64; 35] {
     // SAFETY: a constant table of the image.
     unsafe { &sw_stubs }
+}
+
+/// Addresses of the stubs that also mask events, by exception; 0 where there is none.
+pub(crate) fn masked_stubs() -> &'static [u64; 32] {
+    // SAFETY: a constant table of the image.
+    unsafe { &sw_masked_stubs }
 }
 
 /// Address of the GDT.

@@ -16,7 +16,7 @@ use crate::switcher::{
     Registers, TSS_ADDRESS, TSS_OFFSET, Tss,
 };
 use crate::trap::gates::Gate;
-use crate::trap::table::{BounceEntry, TrapTable};
+use crate::trap::table::{BounceEntry, Handler, TrapTable};
 use crate::upcall::Upcall;
 use abi::hypercall::HYPERCALL_VECTOR;
 use abi::layout::{ENTRIES, MACHINE_TO_PFN, SHARED_INFO, SWITCHER_RO, SWITCHER_RW, SWITCHER_TEXT, TIME_PAGE};
@@ -42,6 +42,8 @@ pub struct Common {
     pub machine_to_pfn_table: Mfn,
     /// Stubs: 32 exceptions, hypercall, missing syscall, first interrupt (8 bytes apart).
     pub stubs: [u64; 35],
+    /// Stubs of exceptions that also mask events; 0 for those that no guest registers.
+    pub masked_stubs: [u64; EXCEPTIONS],
     /// The label that an unregistered `syscall` is led to.
     pub no_syscall: u64,
     /// Root of the hypervisor's address space.
@@ -293,7 +295,13 @@ impl VcpuSet {
 
     /// Gate and slot of one vector, as the table has it.
     pub fn set_trap(&self, mem: &mut impl PhysMem, common: &Common, table: &TrapTable, vector: u8) {
-        let stub = stub_address(common, vector).unwrap_or(0);
+        let masked = match table.handler(vector) {
+            Handler::Bounce {
+                mask_events: true, ..
+            } => common.masked_stubs.get(usize::from(vector)).copied(),
+            _ => None,
+        };
+        let stub = masked.or(stub_address(common, vector)).unwrap_or(0);
         let [low, high] = Gate::of(vector, table).encode(stub);
         let gate = offset_of!(ReadOnly, idt) + 16 * usize::from(vector);
         self.put(mem, gate, low);

@@ -121,6 +121,16 @@ sw_stub_14:
 3:  push 14
     jmp sw_ring0
 
+// The same exceptions, registered with the wish to mask events: the upcall mask is set on the way.
+.macro SW_MASKED vectors:vararg
+.irp vector, \vectors
+sw_masked_\vector:
+    mov byte ptr [rip + sw_shared + {UPCALL_MASK}], 1
+    jmp sw_stub_\vector
+.endr
+.endm
+SW_MASKED 0, 1, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17, 19
+
 // ------------------------------------------------------------------------------------------------------------
 // The bounce: rcx = slot, the guest's rcx is in scratch. Moves the six words of the frame to the guest's stack and
 // enters the handler. `pop` is restartable, so a fault leaves the words that were not moved yet in place.
@@ -444,3 +454,9 @@ sw_stubs:
     .quad sw_stub_16, sw_stub_17, sw_stub_18, sw_stub_19, sw_stub_20, sw_stub_21, sw_stub_22, sw_stub_23
     .quad sw_stub_24, sw_stub_25, sw_stub_26, sw_stub_27, sw_stub_28, sw_stub_29, sw_stub_30, sw_stub_31
     .quad sw_hypercall, sw_missing_syscall, sw_interrupts
+.global sw_masked_stubs
+sw_masked_stubs:                        // by exception, 0 where there is none
+    .quad sw_masked_0, sw_masked_1, 0, sw_masked_3, sw_masked_4, sw_masked_5, sw_masked_6, sw_masked_7
+    .quad 0, 0, sw_masked_10, sw_masked_11, sw_masked_12, sw_masked_13, sw_masked_14, 0
+    .quad sw_masked_16, sw_masked_17, 0, sw_masked_19, 0, 0, 0, 0
+    .quad 0, 0, 0, 0, 0, 0, 0, 0
