@@ -183,16 +183,15 @@ impl Boot {
 /// Lines of the console that are neither a guest's, with its prefix, nor the hypervisor's own, and lines that would move a
 /// terminal's cursor. What stands before the hypervisor's first line is the firmware's.
 fn strange_lines(outcome: &Outcome) -> Vec<String> {
-    outcome
-        .console
+    let first = outcome.console.find("(xen-lite) ").unwrap_or_default();
+    outcome.console[first..]
         .lines()
-        .skip_while(|line| !line.contains("(xen-lite)"))
         .filter_map(|line| {
             let line = line.trim_end_matches('\r');
-            if line.chars().any(|c| c.is_control()) {
+            if line.chars().any(char::is_control) {
                 return Some(format!("a line with control characters: {line:?}"));
             }
-            let is_whole = line.is_empty() || line.starts_with('[') || line.contains("(xen-lite)");
+            let is_whole = line.is_empty() || line.starts_with('[') || line.starts_with("(xen-lite) ");
             (!is_whole).then(|| format!("a line without a prefix: {line:?}"))
         })
         .collect()
