@@ -276,6 +276,10 @@ impl Cpu for Model {
         loop {
             let step = self.steps.pop_front().unwrap_or(Step::Call(60, [0; 6]));
             match step {
+                // The CPU does not walk the tables for what is no address.
+                Step::Touch(_, address) if !abi::layout::is_canonical(address) => {
+                    (context.vector, context.error) = (13, 0);
+                }
                 Step::Touch(access, address) => {
                     let Some(error) = self.fault(access, address) else {
                         continue;

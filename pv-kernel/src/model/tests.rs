@@ -203,6 +203,10 @@ fn a_program_that_does_wrong_dies_with_its_cause() {
         (Step::Trap(0), "divide error"),
         (Step::Trap(6), "invalid opcode"),
         (Step::Trap(13), "general protection fault"),
+        (
+            Step::Touch(Access::Read, 8_010_355_624_720_203_776),
+            "general protection fault",
+        ),
         (Step::Touch(Access::Read, 0), "null dereference (read of 0x0)"),
         (
             Step::Touch(Access::Write, TEXT),
