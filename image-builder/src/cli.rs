@@ -25,6 +25,16 @@ pub enum Command {
     Build(Build),
     /// Boots a scene in an emulator and judges how its domains ended
     Run(Run),
+    /// Counts the instructions of every primitive, beside what Xen takes for the same work
+    Bench(Bench),
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `build`.

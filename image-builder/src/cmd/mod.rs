@@ -1,4 +1,5 @@
 //! The commands.
+mod bench;
 mod build;
 mod run;
 
@@ -18,6 +19,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         None => run::execute(&crate::cli::Run::default()),
         Some(Command::Run(arguments)) => run::execute(&arguments),
         Some(Command::Build(arguments)) => build::execute(&arguments),
+        Some(Command::Bench(arguments)) => bench::execute(&arguments),
     };
     conclude(result)
 }

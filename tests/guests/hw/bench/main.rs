@@ -5,6 +5,8 @@
 #![no_std]
 #![no_main]
 
+mod calls;
+
 use abi::hypercall::Hypercall;
 use abi::trap::vector;
 use abi::version::XenVersion;
@@ -144,5 +146,6 @@ fn main() {
         0,
         2,
     );
+    calls::run();
     println!("bench done");
 }

@@ -1,0 +1,358 @@
+//! Counts of hypercalls: the least of several tries, less an empty bracket's. A call's loading of registers is in them.
+use abi::callback::{CallbackOp, CallbackType};
+use abi::errno::Errno;
+use abi::event::{EventChannelOp, Virq};
+use abi::hypercall::{Hypercall, SegmentBase};
+use abi::layout::{PAGE_SIZE, SHARED_INFO};
+use abi::mmu::{MMU_MACHPHYS_UPDATE, MmuUpdate, MmuextCommand, MmuextOp, UVMF_INVLPG, UVMF_NONE};
+use abi::multicall::MulticallEntry;
+use abi::trap::{TrapInfo, vector};
+use core::sync::atomic::{AtomicU64, Ordering};
+use guests::runtime::memory::{self, allocate, mfn, physmap};
+use guests::runtime::{call, code, trap};
+use guests::{check, check_eq, println};
+
+const TRIES: usize = 20;
+const WRITABLE: u64 = 0b11;
+const READ_ONLY: u64 = 0b01;
+const ACCESSED: u64 = 1 << 5;
+const NO_EXECUTE: u64 = 1 << 63;
+
+fn rdtsc() -> u64 {
+    // SAFETY: every CPU with long mode has it, and ring 1 may use it.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// The least count of `operation`; `reset` makes it possible again.
+#[inline(never)]
+fn least(mut operation: impl FnMut(), mut reset: impl FnMut()) -> u64 {
+    let mut least = u64::MAX;
+    for _ in 0..TRIES {
+        let start = rdtsc();
+        operation();
+        let end = rdtsc();
+        least = least.min(end - start);
+        reset();
+    }
+    least
+}
+
+fn report(name: &str, units: u64, operation: impl FnMut(), reset: impl FnMut()) {
+    let empty = least(|| {}, || {});
+    let count = least(operation, reset).saturating_sub(empty);
+    println!("bench {name} {}", count / units);
+}
+
+fn must(returned: call::Returned) {
+    check!(returned.ok().is_ok(), "a measured call: {:?}", returned.ok());
+}
+
+fn hypercall(number: Hypercall, arguments: &[u64]) {
+    must(call::call(number, arguments));
+}
+
+pub(super) fn run() {
+    simple();
+    tables();
+    mappings();
+    roots();
+    events();
+}
+
+fn simple() {
+    report(
+        "bad-hypercall",
+        1,
+        || check_eq!(call::raw(999, [0; 5]).ok(), Err(Errno::NoSys), "no such call"),
+        || {},
+    );
+    report("yield", 1, || hypercall(Hypercall::SchedOp, &[0]), || {});
+    let stack = memory::stack(1);
+    report(
+        "stack-switch",
+        1,
+        || hypercall(Hypercall::StackSwitch, &[stack]),
+        || {},
+    );
+    let fs = SegmentBase::Fs.raw();
+    report(
+        "set-segment-base",
+        1,
+        || hypercall(Hypercall::SetSegmentBase, &[fs, 0x1000]),
+        || {},
+    );
+    let flat = 0x00af_fb00_0000_ffff_u64 & !(0b11 << 45) | 1 << 45;
+    report(
+        "update-descriptor",
+        1,
+        || hypercall(Hypercall::UpdateDescriptor, &[0x80, flat]),
+        || {},
+    );
+    let mut entries = [MulticallEntry {
+        number: Hypercall::XenVersion.raw(),
+        ..MulticallEntry::default()
+    }; 32];
+    let list = entries.as_mut_ptr() as u64;
+    report(
+        "multicall-null",
+        32,
+        || hypercall(Hypercall::Multicall, &[list, 32]),
+        || {},
+    );
+}
+
+fn tables() {
+    let handler = code::kernel(&[0x48, 0xcf]);
+    let entry = |vector: u8| TrapInfo {
+        vector,
+        flags: 0,
+        cs: abi::selector::KERNEL_CS,
+        pad: 0,
+        address: handler,
+    };
+    let one = [entry(vector::NM)];
+    report("set-trap-table-1", 1, || must(call::set_trap_table(&one)), || {});
+    let vectors = [0, 1, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17, 19, 0, 1, 3, 4, 5];
+    let twenty = vectors.map(entry);
+    report(
+        "set-trap-table-20",
+        1,
+        || must(call::set_trap_table(&twenty)),
+        trap::install,
+    );
+}
+
+fn mappings() {
+    let va = memory::kernel_pages(128, WRITABLE | NO_EXECUTE);
+    let entries: [u64; 128] = core::array::from_fn(|page| memory::leaf(va + page as u64 * PAGE_SIZE).value);
+    let first = entries[0];
+    let set = |value: u64, flags: u64| hypercall(Hypercall::UpdateVaMapping, &[va, value, flags]);
+    set(0, UVMF_NONE);
+    report(
+        "update-va-map",
+        1,
+        || set(first, UVMF_INVLPG),
+        || set(0, UVMF_NONE),
+    );
+    set(first, UVMF_NONE);
+    report(
+        "update-va-unmap",
+        1,
+        || set(0, UVMF_INVLPG),
+        || set(first, UVMF_NONE),
+    );
+    report(
+        "update-va-read-only",
+        1,
+        || set(first & !2, UVMF_INVLPG),
+        || set(first, UVMF_NONE),
+    );
+    report(
+        "update-va-accessed",
+        1,
+        || set(first ^ ACCESSED, UVMF_NONE),
+        || set(first, UVMF_NONE),
+    );
+    let other = first & !abi::mmu::PTE_FRAME | entries[1] & abi::mmu::PTE_FRAME;
+    report(
+        "update-va-other",
+        1,
+        || set(other, UVMF_INVLPG),
+        || set(first, UVMF_NONE),
+    );
+
+    let pointer = |page: usize| memory::leaf(va + page as u64 * PAGE_SIZE).machine;
+    let maps: [MmuUpdate; 128] = core::array::from_fn(|page| MmuUpdate {
+        pointer: pointer(page),
+        value: entries[page],
+    });
+    let unmaps: [MmuUpdate; 128] = core::array::from_fn(|page| MmuUpdate {
+        pointer: pointer(page),
+        value: 0,
+    });
+    let update = |requests: &[MmuUpdate]| {
+        hypercall(
+            Hypercall::MmuUpdate,
+            &[requests.as_ptr() as u64, requests.len() as u64],
+        );
+    };
+    update(&unmaps);
+    for (name, count) in [
+        ("mmu-map-1", 1),
+        ("mmu-map-8", 8),
+        ("mmu-map-32", 32),
+        ("mmu-map-128", 128),
+    ] {
+        report(
+            name,
+            count as u64,
+            || update(&maps[..count]),
+            || update(&unmaps[..count]),
+        );
+    }
+    update(&maps);
+    for (name, count) in [("mmu-unmap-1", 1), ("mmu-unmap-128", 128)] {
+        report(
+            name,
+            count as u64,
+            || update(&unmaps[..count]),
+            || update(&maps[..count]),
+        );
+    }
+    let frame = first & abi::mmu::PTE_FRAME;
+    let machphys = [MmuUpdate {
+        pointer: frame | MMU_MACHPHYS_UPDATE,
+        value: memory::pfn(frame >> 12),
+    }];
+    report("mmu-machphys", 1, || update(&machphys), || {});
+}
+
+fn roots() {
+    let operation = |command: MmuextCommand, arg1: u64| {
+        let list = [MmuextOp {
+            command: command.raw(),
+            pad: 0,
+            arg1,
+            arg2: 0,
+        }];
+        hypercall(Hypercall::MmuextOp, &[list.as_ptr() as u64, 1]);
+    };
+    report(
+        "invlpg",
+        1,
+        || operation(MmuextCommand::InvlpgLocal, 0x1000),
+        || {},
+    );
+    report(
+        "tlb-flush",
+        1,
+        || operation(MmuextCommand::TlbFlushLocal, 0),
+        || {},
+    );
+
+    // An L1 table with nothing in it, then one full of read-write pages.
+    let table = allocate();
+    memory::make_read_only(physmap(table));
+    let frame = mfn(table);
+    let (pin, unpin) = (MmuextCommand::PinL1, MmuextCommand::Unpin);
+    report(
+        "pin-empty-l1",
+        1,
+        || operation(pin, frame),
+        || operation(unpin, frame),
+    );
+    operation(pin, frame);
+    report(
+        "unpin-empty-l1",
+        1,
+        || operation(unpin, frame),
+        || operation(pin, frame),
+    );
+    operation(unpin, frame);
+    memory::set(physmap(table), frame << 12 | WRITABLE | NO_EXECUTE);
+    let page = mfn(allocate());
+    for slot in 0..512 {
+        memory::poke(physmap(table) + 8 * slot, page << 12 | WRITABLE | NO_EXECUTE);
+    }
+    memory::set(physmap(table), frame << 12 | READ_ONLY | NO_EXECUTE);
+    report(
+        "pin-full-l1-per-entry",
+        512,
+        || operation(pin, frame),
+        || operation(unpin, frame),
+    );
+    operation(pin, frame);
+    report(
+        "unpin-full-l1-per-entry",
+        512,
+        || operation(unpin, frame),
+        || operation(pin, frame),
+    );
+    operation(unpin, frame);
+
+    // A second root with the same contents.
+    let second = allocate();
+    for slot in (0..512).filter(|slot| *slot != abi::layout::HYPERVISOR_SLOT as u64) {
+        memory::poke(
+            physmap(second) + 8 * slot,
+            memory::Entry::of(memory::root_mfn(), slot).value,
+        );
+    }
+    memory::make_read_only(physmap(second));
+    operation(MmuextCommand::PinL4, mfn(second));
+    let (first, second) = (memory::root_mfn(), mfn(second));
+    let switch = |root: u64| operation(MmuextCommand::NewBaseptr, root);
+    report("new-baseptr", 1, || switch(second), || switch(first));
+}
+
+/// The TSC at the upcall's first instructions.
+static ENTERED: AtomicU64 = AtomicU64::new(0);
+
+core::arch::global_asm!(
+    ".global bench_upcall",
+    "bench_upcall:",
+    "push rax",
+    "push rdx",
+    "rdtsc",
+    "shl rdx, 32",
+    "or rax, rdx",
+    "mov [rip + {entered}], rax",
+    "mov rax, {shared}",
+    "mov byte ptr [rax], 0",
+    "mov qword ptr [rax + 8], 0",
+    "mov byte ptr [rax + 1], 0",
+    "pop rdx",
+    "pop rax",
+    "add rsp, 8",
+    "iretq",
+    entered = sym ENTERED,
+    shared = const SHARED_INFO,
+);
+
+unsafe extern "C" {
+    fn bench_upcall();
+}
+
+fn events() {
+    let op =
+        |op: EventChannelOp, argument: u64| call::call(Hypercall::EventChannelOp, &[op.raw(), argument, 0]);
+    let own = u64::from(guests::runtime::start_info().domain_id);
+    let offered = op(EventChannelOp::AllocUnbound, own);
+    let bound = call::call(
+        Hypercall::EventChannelOp,
+        &[EventChannelOp::BindInterdomain.raw(), own, offered.value],
+    );
+    must(bound);
+    let send = || must(op(EventChannelOp::Send, bound.value));
+    // No upcall is registered yet: the event stays pending.
+    report("event-send-masked", 1, send, || {});
+    memory::poke(SHARED_INFO, 0);
+    memory::poke(SHARED_INFO + 8, 0);
+    let upcall = bench_upcall as *const () as u64;
+    hypercall(
+        Hypercall::CallbackOp,
+        &[CallbackOp::Register.raw(), CallbackType::Event.raw(), upcall],
+    );
+    let empty = least(|| {}, || {});
+    let mut first = u64::MAX;
+    for _ in 0..TRIES {
+        let start = rdtsc();
+        send();
+        first = first.min(ENTERED.load(Ordering::Relaxed) - start);
+    }
+    check!(first != u64::MAX && first > 0, "the upcall was entered");
+    println!("bench event-to-upcall {}", first.saturating_sub(empty));
+    report("event-round-trip", 1, send, || {});
+    check_eq!(
+        op(EventChannelOp::BindVirq, Virq::Timer.raw()).ok().is_ok(),
+        true,
+        "the timer's port"
+    );
+    report(
+        "set-timer",
+        1,
+        || hypercall(Hypercall::SetTimerOp, &[u64::MAX]),
+        || {},
+    );
+    hypercall(Hypercall::SetTimerOp, &[0]);
+}
