@@ -1,9 +1,13 @@
 //! What the documents say is so: the numbers of `abi/README.md`, its first guest, and every file that a page links to.
 use abi::errno::Errno;
+use abi::event::{EventChannelOp, SharedInfo};
 use abi::hypercall::Hypercall;
+use abi::memory::MemoryOp;
 use abi::mmu::MmuextCommand;
 use abi::reason::Reason;
+use abi::sched::SchedOp;
 use abi::start_info::StartInfo;
+use abi::time::TimeInfo;
 use abi::trap::TrapRefusal;
 use e2e::Boot;
 use image_builder::workspace;
@@ -97,6 +101,62 @@ fn the_interfaces_page_names_every_reason_refusal_error_and_operation_with_its_n
             format!("`{}`", command.name()),
         );
     }
+}
+
+#[test]
+fn the_interfaces_page_names_every_operation_of_a_command_with_its_number() {
+    let row = |part: &str, number: u64, name: &str| {
+        assert!(
+            has_row(section(INTERFACE, part), &[&number.to_string(), name]),
+            "{part}: {number} {name}"
+        );
+    };
+    for op in EventChannelOp::ALL {
+        row("### `event_channel_op`, number 32", op.raw(), op.name());
+    }
+    let bold = |part: &str, number: u64, name: &str| {
+        let item = format!("**{number} {}**", name.split('_').next().unwrap_or(name));
+        assert!(section(INTERFACE, part).contains(&item), "{part}: {item}");
+    };
+    for op in SchedOp::ALL {
+        bold("### `sched_op`, number 29", op.raw(), op.name());
+    }
+    for op in MemoryOp::ALL {
+        bold("### `memory_op`, number 12", op.raw(), op.name());
+    }
+}
+
+#[test]
+fn the_interfaces_page_has_every_field_of_the_shared_pages_at_its_offset() {
+    let row = |part: &str, name: &str, offset: usize| {
+        let found = section(INTERFACE, part).lines().any(|line| {
+            line.starts_with(&format!("| {offset} |")) && line.contains(&format!("| `{name}` |"))
+        });
+        assert!(found, "{name} at {offset}");
+    };
+    row(
+        "## Events",
+        "upcall_pending",
+        offset_of!(SharedInfo, upcall_pending),
+    );
+    row("## Events", "upcall_mask", offset_of!(SharedInfo, upcall_mask));
+    row("## Events", "pending_sel", offset_of!(SharedInfo, pending_sel));
+    row(
+        "## Events",
+        "evtchn_pending",
+        offset_of!(SharedInfo, evtchn_pending),
+    );
+    row("## Events", "evtchn_mask", offset_of!(SharedInfo, evtchn_mask));
+    row("## Time", "version", offset_of!(TimeInfo, version));
+    row("## Time", "tsc_timestamp", offset_of!(TimeInfo, tsc_timestamp));
+    row("## Time", "system_time_ns", offset_of!(TimeInfo, system_time_ns));
+    row("## Time", "tsc_to_ns_mul", offset_of!(TimeInfo, tsc_to_ns_mul));
+    row(
+        "## Time",
+        "virtual_time_ns",
+        offset_of!(TimeInfo, virtual_time_ns),
+    );
+    row("## Time", "wall_clock_s", offset_of!(TimeInfo, wall_clock_s));
 }
 
 #[test]
