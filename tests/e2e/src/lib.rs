@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// How many strange lines a failure shows.
+/// How many lines of each kind a failure shows.
 const MOST_SHOWN: usize = 40;
 
 /// A domain of the witness guest, which must be alive and beating at the end.
@@ -173,11 +173,21 @@ impl Boot {
         assert!(
             failures.is_empty() && outcome.verdict.is_good(),
             "{text}{}\nthe transcript is {}",
-            outcome.report(),
+            shortened(&outcome.report()),
             self.transcript().display()
         );
         outcome
     }
+}
+
+/// The first and the last lines of a long text.
+fn shortened(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.len() <= 2 * MOST_SHOWN {
+        return text.to_owned();
+    }
+    let (first, last) = (&lines[..MOST_SHOWN], &lines[lines.len() - MOST_SHOWN..]);
+    format!("{}\n[...]\n{}", first.join("\n"), last.join("\n"))
 }
 
 /// Lines of the console that are neither a guest's, with its prefix, nor the hypervisor's own, and lines that would move a

@@ -1,5 +1,5 @@
 //! All calls but `set_trap_table` and the page tables', with what a hostile kernel would pass.
-use abi::callback::CallbackOp;
+use abi::callback::{CallbackOp, CallbackType};
 use abi::console::{ConsoleIo, MAX_TRANSFER};
 use abi::errno::Errno;
 use abi::hypercall::{Hypercall, SegmentBase};
@@ -328,7 +328,7 @@ fn batches(_: u32) {
     let data = memory::mfn(memory::allocate()) << 12;
     check!(call::mmu_update(data, 0).is_err(), "an entry in a data page");
     check!(
-        call::mmu_update(memory::leaf(area).machine | 1, 0).is_err(),
+        call::mmu_update(memory::leaf(area).machine | 2, 0).is_err(),
         "an unknown command"
     );
     check!(
@@ -439,7 +439,10 @@ fn callback(_: u32) {
             "a syscall entry at {entry:#x}"
         );
     }
-    for kind in [0, 1, 3, 4, 5, 6, 99, u64::MAX] {
+    for kind in (0..8)
+        .filter(|kind| CallbackType::from_raw(*kind).is_none())
+        .chain([99, 1 << 32, u64::MAX])
+    {
         for command in [CallbackOp::Register, CallbackOp::Unregister] {
             let arguments = [command.raw(), kind, trap::syscall_entry_address()];
             let returned = call::call(Hypercall::CallbackOp, &arguments);

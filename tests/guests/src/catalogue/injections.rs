@@ -149,10 +149,10 @@ pub(super) const SWITCHER: &[Case] = &[
     ),
 ];
 
-/// Runs of `jumps-into-the-switcher`; each tries as many bytes as [`JUMPS_EACH`] says.
+/// Runs of `jumps-into-the-switcher`; each tries as many bytes as [`JUMPS_EACH`] says, the last one all that are left.
 pub const JUMPS: u32 = 256;
 /// See [`JUMPS`].
-pub const JUMPS_EACH: u32 = 8;
+pub const JUMPS_EACH: u32 = 12;
 
 /// What ring 1 finds when it runs ring 0's code.
 pub(super) const SWITCHER_JUMPS: &[Case] = &[Case::anything_orderly(
