@@ -22,7 +22,7 @@ mod stacks;
 mod switcher;
 mod terminal;
 
-use abi::boot_image::NO_MODULE;
+use abi::boot_image::{MAX_DOMAINS, NO_MODULE};
 use abi::start_info::flags;
 use alloc::vec::Vec;
 use boot_info::BootInfo;
@@ -49,8 +49,9 @@ use xen_lite::vcpu::{Common, VcpuSet};
 
 const COM1: u16 = 0x3f8;
 const COM2: u16 = 0x2f8;
-/// The heap holds domain records and what boot reads; nothing on it grows with what guests do.
-const HEAP_SIZE: u64 = 4 << 20;
+/// The heap holds domain records and what boot reads; nothing on it grows with what guests do. Its blocks are powers of
+/// two, and a list that grows needs the old one and the new one at once.
+const HEAP_SIZE: u64 = 4 * (MAX_DOMAINS * size_of::<Domain>()).next_power_of_two() as u64;
 
 #[global_allocator]
 static HEAP: LockedHeap<32> = LockedHeap::empty();
