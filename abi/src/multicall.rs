@@ -4,7 +4,7 @@
 //! Calls that may not come back, and a multicall itself, are refused with -EPERM: `sched_op`, `multicall`.
 //! An entry is copied before it is carried out, so what it was checked for is what is done.
 
-/// One call. Xen's `struct multicall_entry`, with one argument less and the second result word in its place.
+/// One call. Xen's `struct multicall_entry`, with one argument less and a second result word.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MulticallEntry {
@@ -12,10 +12,10 @@ pub struct MulticallEntry {
     pub number: u64,
     /// Written: rax.
     pub result: u64,
-    /// Its arguments; the second is overwritten by nothing.
-    pub arguments: [u64; 5],
     /// Written: rdx.
     pub detail: u64,
+    /// Its arguments.
+    pub arguments: [u64; 5],
 }
 const _: () = assert!(size_of::<MulticallEntry>() == 64);
 

@@ -15,6 +15,9 @@ use abi::mmu::{
 
 /// Requests that are copied from the guest at a time.
 const CHUNK: usize = 32;
+/// As many are copied into a small buffer.
+const FEW: u64 = 2;
+const MORE: u64 = FEW + 1;
 const COMMAND_MASK: u64 = 7;
 
 /// `mmu_update(requests, count)`.
@@ -214,17 +217,31 @@ fn decrease(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, address: u
     Ok(())
 }
 
-/// Copies `count` elements of `SIZE` bytes, chunk by chunk, and carries each out; says how far it came.
+/// Carries out `count` elements of `SIZE` bytes; says how far it came. Single ones are copied without a long buffer.
+#[inline]
 fn batch<const SIZE: usize, M: PhysMem>(
+    world: &mut World<'_, M>,
+    domain: &mut Domain,
+    pointer: u64,
+    count: u64,
+    carry_out: impl FnMut(&mut World<'_, M>, &mut Domain, &[u8]) -> Result<(), Errno>,
+) -> Outcome {
+    match count {
+        0..=FEW => chunks::<SIZE, { FEW as usize }, M>(world, domain, pointer, count, carry_out),
+        MORE..=MAX_BATCH => chunks::<SIZE, CHUNK, M>(world, domain, pointer, count, carry_out),
+        _ => Outcome::refused(Errno::TooBig),
+    }
+}
+
+/// Copies elements chunk by chunk and carries each out. Not inlined: its buffer would lie on the stack of every call.
+#[inline(never)]
+fn chunks<const SIZE: usize, const CHUNK: usize, M: PhysMem>(
     world: &mut World<'_, M>,
     domain: &mut Domain,
     pointer: u64,
     count: u64,
     mut carry_out: impl FnMut(&mut World<'_, M>, &mut Domain, &[u8]) -> Result<(), Errno>,
 ) -> Outcome {
-    if count > MAX_BATCH {
-        return Outcome::refused(Errno::TooBig);
-    }
     let mut buffer = [[0_u8; SIZE]; CHUNK];
     let mut budget = TABLES_PER_CALL;
     let mut done = 0;

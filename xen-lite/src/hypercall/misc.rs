@@ -5,13 +5,17 @@ use crate::domain::Domain;
 use crate::guest_mem::{copy_from_guest, copy_to_guest};
 use crate::platform::PhysMem;
 use crate::trap::frame;
+use crate::trap::table::{Refused, Registration};
 use crate::upcall::Upcall;
 use abi::callback::{CallbackOp, CallbackType};
 use abi::console::MAX_TRANSFER;
 use abi::errno::Errno;
 use abi::hypercall::SegmentBase;
-use abi::trap::{MAX_ENTRIES, TrapInfo};
+use abi::trap::{MAX_ENTRIES, TrapInfo, TrapRefusal};
 
+/// Entries of a trap table that are copied without much ado.
+const FEW_ENTRIES: u64 = 32;
+const MORE_ENTRIES: u64 = FEW_ENTRIES + 1;
 /// Bytes of the console that are copied at a time.
 const CHUNK: usize = 256;
 
@@ -22,40 +26,84 @@ pub(super) fn set_trap_table(
     pointer: u64,
     count: u64,
 ) -> Outcome {
-    const SIZE: usize = size_of::<TrapInfo>();
-    if count > MAX_ENTRIES {
-        return Outcome::refused(Errno::TooBig);
-    }
-    let World {
-        mem, frames, common, ..
-    } = world;
-    let mut touched = [0_u64; 4];
-    let entries = (0..count).map(|index| {
-        let mut entry = [0; SIZE];
-        let address = pointer.checked_add(index * SIZE as u64)?;
-        copy_from_guest(frames, mem, &domain.memory, address, &mut entry).ok()?;
-        let vector = usize::from(entry[0]);
-        if let Some(word) = touched.get_mut(vector / 64) {
-            *word |= 1 << (vector % 64);
+    let registered = match count {
+        0..=FEW_ENTRIES => register::<{ FEW_ENTRIES as usize }>(world, domain, pointer, count as usize),
+        MORE_ENTRIES..=MAX_ENTRIES => {
+            register::<{ MAX_ENTRIES as usize }>(world, domain, pointer, count as usize)
         }
-        Some(entry)
-    });
-    match domain.vcpu.traps.with_entries(entries) {
-        Ok(table) => {
-            domain.vcpu.traps = table;
-            for vector in (0..=abi::hypercall::HYPERCALL_VECTOR).filter(|vector| {
-                touched
-                    .get(usize::from(vector / 64))
-                    .is_some_and(|word| word >> (vector % 64) & 1 != 0)
-            }) {
-                domain.vcpu.set.set_trap(mem, common, &domain.vcpu.traps, vector);
-            }
-            Outcome::DONE
-        }
+        _ => return Outcome::refused(Errno::TooBig),
+    };
+    match registered {
+        Ok(()) => Outcome::DONE,
         Err(refused) => Outcome::Return {
             value: refused.errno().to_rax(),
             detail: refused.detail(),
         },
+    }
+}
+
+/// Copies up to `N` entries, checks all, and only then carries them out. Most tables are short, and a long copy has its price;
+/// not inlined, for the copy would lie on the stack of every call.
+#[inline(never)]
+fn register<const N: usize>(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    pointer: u64,
+    count: usize,
+) -> Result<(), Refused> {
+    let World {
+        mem, frames, common, ..
+    } = world;
+    let mut copy = [[0_u8; size_of::<TrapInfo>()]; N];
+    let entries = copy.get_mut(..count).unwrap_or_default();
+    if copy_from_guest(frames, mem, &domain.memory, pointer, entries.as_flattened_mut()).is_err() {
+        return Err(first_refusal(world, domain, pointer, entries));
+    }
+    for (index, entry) in (0_u32..).zip(entries.iter()) {
+        Registration::from_guest(*entry).map_err(|reason| Refused { index, reason })?;
+    }
+    for registration in entries
+        .iter()
+        .filter_map(|entry| Registration::from_guest(*entry).ok())
+    {
+        domain.vcpu.traps.set(registration);
+        domain
+            .vcpu
+            .set
+            .set_trap(mem, common, &domain.vcpu.traps, registration.vector);
+    }
+    Ok(())
+}
+
+/// The first entry that is wrong, or cannot be read, of a table that cannot be read whole.
+fn first_refusal(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &Domain,
+    pointer: u64,
+    entries: &[[u8; size_of::<TrapInfo>()]],
+) -> Refused {
+    let mut entry = [0; size_of::<TrapInfo>()];
+    for index in 0..entries.len() {
+        let address = pointer.checked_add((index * entry.len()) as u64);
+        let read = address.is_some_and(|address| {
+            copy_from_guest(&world.frames, &mut world.mem, &domain.memory, address, &mut entry).is_ok()
+        });
+        let reason = if read {
+            Registration::from_guest(entry).err()
+        } else {
+            Some(TrapRefusal::Unreadable)
+        };
+        if let Some(reason) = reason {
+            return Refused {
+                index: index as u32,
+                reason,
+            };
+        }
+    }
+    // Each entry by itself can be read: then the whole can, unless its range wraps behind the last one.
+    Refused {
+        index: entries.len().saturating_sub(1) as u32,
+        reason: TrapRefusal::Unreadable,
     }
 }
 
@@ -141,6 +189,7 @@ pub(super) fn callback_op(
 }
 
 /// `console_io(write, count, buffer)`: takes what fits.
+#[inline(never)]
 pub(super) fn console_write(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
@@ -171,6 +220,7 @@ pub(super) fn console_write(
 }
 
 /// `console_io(read, count, buffer)`.
+#[inline(never)]
 pub(super) fn console_read(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,

@@ -11,9 +11,10 @@ use core::mem::offset_of;
 
 const SIZE: usize = size_of::<MulticallEntry>();
 const RESULT: u64 = offset_of!(MulticallEntry, result) as u64;
-const DETAIL: u64 = offset_of!(MulticallEntry, detail) as u64;
+const _: () = assert!(offset_of!(MulticallEntry, detail) as u64 == RESULT + 8);
 
-/// `multicall(entries, count)`. rdx: how many entries were done.
+/// `multicall(entries, count)`; not inlined, for it calls what calls it. rdx: how many entries were done.
+#[inline(never)]
 pub(super) fn multicall(
     world: &mut World<'_, impl PhysMem>,
     domains: &mut [Domain],
@@ -83,16 +84,15 @@ fn one(
         let (Progress::More | Progress::Done) =
             paging::take_apart_one(&mut world.frames, &mut world.mem, &mut domain.memory);
     }
-    for (offset, value) in [(RESULT, value), (DETAIL, detail)] {
-        let address = address.checked_add(offset).ok_or(Errno::Fault)?;
-        copy_to_guest(
-            &world.frames,
-            &mut world.mem,
-            &domain.memory,
-            address,
-            &value.to_le_bytes(),
-        )
-        .map_err(|fault| fault.errno())?;
-    }
+    let address = address.checked_add(RESULT).ok_or(Errno::Fault)?;
+    let results = [value, detail].map(u64::to_le_bytes);
+    copy_to_guest(
+        &world.frames,
+        &mut world.mem,
+        &domain.memory,
+        address,
+        results.as_flattened(),
+    )
+    .map_err(|fault| fault.errno())?;
     Ok(())
 }

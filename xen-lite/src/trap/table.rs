@@ -77,6 +77,29 @@ impl Refused {
     }
 }
 
+/// A checked entry of a `set_trap_table` call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Registration {
+    /// A vector that a guest may register.
+    pub vector: u8,
+    /// What is to be registered for it.
+    pub handler: Handler,
+}
+
+impl Registration {
+    /// Checks an entry as it lies in the guest's memory.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_guest(bytes: [u8; size_of::<TrapInfo>()]) -> Result<Self, TrapRefusal> {
+        let raw = parse(bytes);
+        Ok(Self {
+            vector: raw.vector,
+            handler: check(raw)?,
+        })
+    }
+}
+
 const SOFTWARE_VECTORS: usize = (LAST_SOFTWARE_VECTOR - FIRST_SOFTWARE_VECTOR) as usize + 1;
 
 /// All that a vCPU has registered.
@@ -137,13 +160,18 @@ impl TrapTable {
         let mut table = self.clone();
         for (index, bytes) in (0u32..).zip(entries) {
             let refused = |reason| Refused { index, reason };
-            let raw = parse(bytes.ok_or(refused(TrapRefusal::Unreadable))?);
-            let handler = check(raw).map_err(refused)?;
-            if let Some(slot) = table.slot_mut(raw.vector) {
-                *slot = handler;
-            }
+            table.set(
+                Registration::from_guest(bytes.ok_or(refused(TrapRefusal::Unreadable))?).map_err(refused)?,
+            );
         }
         Ok(table)
+    }
+
+    /// Carries a registration out.
+    pub fn set(&mut self, Registration { vector, handler }: Registration) {
+        if let Some(slot) = self.slot_mut(vector) {
+            *slot = handler;
+        }
     }
 
     /// What the bounce reads for an exception: the handler's address and selector. Both 0 where nothing is registered
