@@ -1,5 +1,5 @@
 //! What a guest is refused, and what it is given back as a fault of its own: it lives, and finds everything as it was.
-use e2e::{Boot, groups};
+use e2e::{Boot, groups, groups_with_one_audit};
 use image_builder::emulator::Machine;
 
 const REFUSALS: &[&str] = &["registration", "descriptors", "calls", "paging"];
@@ -12,7 +12,7 @@ fn bad_requests_are_refused_and_change_nothing_in_qemu() {
 
 #[test]
 fn bad_requests_are_refused_and_change_nothing_in_bochs() {
-    let _ = Boot::bochs("refusals-bochs", &groups(REFUSALS, Machine::Bochs)).must_be_good();
+    let _ = Boot::bochs("refusals-bochs", &groups_with_one_audit(REFUSALS, Machine::Bochs)).must_be_good();
 }
 
 #[test]
@@ -22,5 +22,5 @@ fn faults_reach_the_guest_kernel_as_the_interface_says_in_qemu() {
 
 #[test]
 fn faults_reach_the_guest_kernel_as_the_interface_says_in_bochs() {
-    let _ = Boot::bochs("injections-bochs", &groups(INJECTIONS, Machine::Bochs)).must_be_good();
+    let _ = Boot::bochs("injections-bochs", &groups_with_one_audit(INJECTIONS, Machine::Bochs)).must_be_good();
 }
