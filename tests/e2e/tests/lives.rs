@@ -22,5 +22,19 @@ fn faults_reach_the_guest_kernel_as_the_interface_says_in_qemu() {
 
 #[test]
 fn faults_reach_the_guest_kernel_as_the_interface_says_in_bochs() {
-    let _ = Boot::bochs("injections-bochs", &groups_with_one_audit(INJECTIONS, Machine::Bochs)).must_be_good();
+    let _ = Boot::bochs(
+        "injections-bochs",
+        &groups_with_one_audit(INJECTIONS, Machine::Bochs),
+    )
+    .must_be_good();
+}
+
+#[test]
+fn calls_by_lot_leave_every_count_right_in_qemu() {
+    let _ = Boot::qemu("random-qemu", &groups(&["random"], Machine::Qemu)).must_be_good();
+}
+
+#[test]
+fn calls_by_lot_leave_every_count_right_in_bochs() {
+    let _ = Boot::bochs("random-bochs", &groups(&["random"], Machine::Bochs)).must_be_good();
 }

@@ -19,6 +19,7 @@ mod handlers;
 mod paging;
 mod privileged;
 mod raise;
+mod random;
 mod registration;
 mod returns;
 mod segments;
@@ -39,6 +40,7 @@ const CODE: &[&[(&str, Run)]] = &[
     descriptors::CASES,
     calls::CASES,
     paging::CASES,
+    random::CASES,
     privileged::CASES,
     returns::CASES,
     frames::CASES,

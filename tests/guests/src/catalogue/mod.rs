@@ -133,6 +133,10 @@ pub const GROUPS: &[Group] = &[
         cases: refusals::PAGING,
     },
     Group {
+        name: "random",
+        cases: refusals::RANDOM,
+    },
+    Group {
         name: "privileged",
         cases: injections::PRIVILEGED,
     },
