@@ -285,6 +285,7 @@ pub(crate) fn record(machine: &mut Machine, index: usize, death: &Death) {
             })
         }),
         registers: death.registers,
+        recent: Some(&domain.recorder),
         ..CrashRecord::new(domain.identity(), death.reason)
     };
     report::line(format_args!("{}", record.machine_line()));

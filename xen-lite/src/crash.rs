@@ -12,7 +12,10 @@
 
 use crate::addr::Level;
 use crate::console::text::Safe;
+use crate::recorder::{Event, Recorder};
+use crate::switcher::TIMER_VECTOR;
 use crate::trap::verdict::{Fault, page_fault};
+use abi::hypercall::Hypercall;
 use abi::mmu::PteFlags;
 use abi::reason::Reason;
 use abi::trap::vector;
@@ -120,6 +123,8 @@ pub struct CrashRecord<'a> {
     pub walk: Option<Walk<'a>>,
     /// The registers.
     pub registers: Option<Registers>,
+    /// Its last entries into the hypervisor.
+    pub recent: Option<&'a Recorder>,
 }
 
 impl<'a> CrashRecord<'a> {
@@ -136,6 +141,7 @@ impl<'a> CrashRecord<'a> {
             detail: None,
             walk: None,
             registers: None,
+            recent: None,
         }
     }
 
@@ -248,6 +254,9 @@ impl Display for Explanation<'_> {
         if let Some(walk) = record.walk {
             write_walk(f, walk)?;
         }
+        if let Some(recent) = record.recent {
+            write_recent(f, recent)?;
+        }
         record
             .registers
             .map_or(Ok(()), |registers| write_registers(f, &registers))
@@ -339,6 +348,30 @@ impl Display for Rights {
         } else {
             " executable"
         })
+    }
+}
+
+/// Hypercalls by name, traps by vector: oldest first, eight a line.
+fn write_recent(f: &mut Formatter<'_>, recorder: &Recorder) -> fmt::Result {
+    for (position, event) in recorder.events().enumerate() {
+        match position {
+            0 => f.write_str("  recently  ")?,
+            _ if position % 8 == 0 => f.write_str("\n            ")?,
+            _ => {}
+        }
+        match event {
+            Event::Hypercall(number) => match Hypercall::from_raw(number) {
+                Some(call) => write!(f, " {}", call.name())?,
+                None => write!(f, " hypercall:{number:#x}")?,
+            },
+            Event::Trap(TIMER_VECTOR) => f.write_str(" timer")?,
+            Event::Trap(vector) => write!(f, " trap:{vector}")?,
+        }
+    }
+    if recorder.events().next().is_some() {
+        writeln!(f)
+    } else {
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ pub enum Event {
 }
 
 /// The last entries, oldest first.
+#[derive(Clone, Debug)]
 pub struct Recorder {
     events: [u64; LENGTH],
     next: usize,

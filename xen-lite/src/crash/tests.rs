@@ -194,3 +194,40 @@ fn a_name_with_odd_characters_cannot_break_the_line() {
         "xen-lite: domain=2 name=a\\x0ab\\x1b incarnation=1 state=killed reason=destroyed"
     );
 }
+
+#[test]
+fn the_last_entries_are_told_by_name_oldest_first() {
+    let mut recorder = Recorder::new();
+    let nothing = CrashRecord {
+        recent: Some(&recorder),
+        ..CrashRecord::new(BAD, Reason::GuestPanic)
+    };
+    assert!(!nothing.explanation().to_string().contains("recently"));
+    for event in [
+        Event::Hypercall(0),
+        Event::Trap(TIMER_VECTOR),
+        Event::Hypercall(999),
+        Event::Trap(14),
+    ] {
+        recorder.add(event);
+    }
+    let record = CrashRecord {
+        recent: Some(&recorder),
+        ..CrashRecord::new(BAD, Reason::GuestPanic)
+    };
+    let text = record.explanation().to_string();
+    assert!(
+        text.contains("\n  recently   set_trap_table timer hypercall:0x3e7 trap:14\n"),
+        "{text}"
+    );
+    for _ in 0..16 {
+        recorder.add(Event::Hypercall(29));
+    }
+    let record = CrashRecord {
+        recent: Some(&recorder),
+        ..CrashRecord::new(BAD, Reason::GuestPanic)
+    };
+    let text = record.explanation().to_string();
+    assert_eq!(text.matches("sched_op").count(), 16);
+    assert!(text.lines().all(|line| line.len() < 120), "{text}");
+}

@@ -16,6 +16,7 @@ use crate::elf::{ElfError, KernelPlan};
 use crate::hypercall::World;
 use crate::paging::{self, PagingError};
 use crate::platform::PhysMem;
+use crate::recorder::Recorder;
 use crate::switcher::{ENTRY_FLAGS, Registers};
 use abi::layout::{ENTRIES, PAGE_SIZE};
 use abi::reason::Reason;
@@ -432,6 +433,7 @@ fn launch(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, plan: &Plan)
         Err(error) => return Build::Failed(BuildError::Tables(error)),
     }
     let stack = stack_top(&plan.layout);
+    domain.recorder = Recorder::new();
     domain.vcpu.reset(&mut world.mem, &world.common);
     domain.vcpu.registers = Registers {
         rip: plan.kernel.entry(),
