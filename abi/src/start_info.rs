@@ -54,7 +54,7 @@ const _: () = assert!(size_of::<StartInfo>() <= 4096);
 
 /// Bits of [`StartInfo::flags`].
 pub mod flags {
-    /// The user's keys go to this domain.
+    /// The user's keys went to this domain when it was built.
     pub const CONSOLE: u64 = 1 << 0;
     /// The boot self-test found that this CPU (QEMU's TCG) gives ring 0 to ring-1 code that loads a null SS:
     /// do not load one.

@@ -5,6 +5,7 @@
 mod fault;
 mod guest;
 mod life;
+mod monitor;
 mod turn;
 
 pub(crate) use fault::ring0_fault;

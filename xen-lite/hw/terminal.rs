@@ -4,6 +4,8 @@
 use crate::serial::Uart;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
+use xen_lite::console::log::Log;
+use xen_lite::console::monitor::{Key, Monitor};
 use xen_lite::console::terminal::{Stream, Terminal as Lines, Writer};
 use xen_lite::domain::Domain;
 
@@ -12,14 +14,37 @@ const DRAIN: usize = 4096;
 /// Bytes that are looked at before the port is asked again.
 const CHUNK: usize = 16;
 
+/// Most keys that are looked at in one turn.
+const MOST_KEYS: usize = 1024;
+/// What `dmesg` can show.
+const LOG_BYTES: usize = 8192;
+/// What stands before the monitor's command line, behind the prefix.
+const PROMPT: &[u8] = b"> ";
+
 /// The terminal with everyone who writes to it.
 pub(crate) struct Terminal {
     uart: Uart,
     lines: Lines,
     own: Stream,
     streams: Vec<Stream>,
-    /// The domain whose unfinished lines are shown as they come.
-    owner: usize,
+    /// The domain that the keys go to; its unfinished lines are shown as they come, while the monitor is closed.
+    console: usize,
+    monitor: Monitor,
+    monitor_stream: Stream,
+    /// A key that waits for its domain to have room.
+    held: Option<u8>,
+    log: Log<LOG_BYTES>,
+}
+
+/// What keys have led to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Typed {
+    /// Nothing.
+    Nothing,
+    /// The domain with this index has got some.
+    Keys(usize),
+    /// The monitor's line is a command. Keys that came before it are a domain's, if there were any.
+    Command(Option<usize>),
 }
 
 /// How much of what a domain has written is passed on.
@@ -38,7 +63,11 @@ impl Terminal {
             lines: Lines::new(),
             own: Stream::hypervisor(),
             streams: Vec::new(),
-            owner: 0,
+            console: 0,
+            monitor: Monitor::new(),
+            monitor_stream: Stream::monitor(),
+            held: None,
+            log: Log::new(),
         }
     }
 
@@ -48,9 +77,53 @@ impl Terminal {
             .iter()
             .map(|domain| Stream::domain(domain.id.0, domain.config.name))
             .collect();
-        self.owner = owner;
-        let owner = domains.get(owner).map(|domain| Writer::Domain(domain.id.0));
+        self.give_keys(domains, owner);
+    }
+
+    /// The domain that the keys go to.
+    pub(crate) const fn console(&self) -> usize {
+        self.console
+    }
+
+    /// Gives the keys, and with them the right to edit its line, to a domain.
+    pub(crate) fn give_keys(&mut self, domains: &[Domain], index: usize) {
+        self.console = index;
+        self.monitor.close();
+        let owner = domains.get(index).map(|domain| Writer::Domain(domain.id.0));
         self.lines.set_owner(owner, &mut self.uart);
+    }
+
+    /// The monitor's command line.
+    pub(crate) const fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    /// Begins the monitor's next command line.
+    pub(crate) fn prompt(&mut self) {
+        self.monitor.clear();
+        self.write_monitor(PROMPT);
+    }
+
+    /// A line of the monitor's, which is not kept for `dmesg`.
+    pub(crate) fn reply(&mut self, arguments: fmt::Arguments<'_>) {
+        let mut out = Reply { terminal: self };
+        // A UART takes everything.
+        let _ = out.write_fmt(arguments);
+        let _ = out.write_str("\n");
+    }
+
+    /// The hypervisor's latest lines, as the monitor's.
+    pub(crate) fn show_log(&mut self) {
+        let Self {
+            uart,
+            lines,
+            monitor_stream,
+            log,
+            ..
+        } = self;
+        for part in log.parts() {
+            lines.write(monitor_stream, part, uart);
+        }
     }
 
     /// Several whole lines of the hypervisor's.
@@ -67,22 +140,68 @@ impl Terminal {
         let _ = out.write_str("\n");
     }
 
-    /// Keys go to the console's domain, as far as it has room; what domains have written goes out as far as the port has.
-    /// Says whether there were keys.
-    pub(crate) fn poll(&mut self, domains: &mut [Domain], console: usize) -> bool {
-        let mut typed = false;
-        if let Some(domain) = domains.get_mut(console) {
-            while domain.console.input.room() > 0 {
-                match self.uart.receive() {
-                    Some(byte) => typed |= domain.console.input.push_byte(byte),
-                    None => break,
-                }
-            }
-        }
+    /// What domains have written goes out as far as the port has room. Keys go to the monitor while it is open, and else
+    /// to the console's domain as far as it has room; one that has ended for good reads no more, and its keys go nowhere.
+    pub(crate) fn poll(&mut self, domains: &mut [Domain]) -> Typed {
         for index in 0..domains.len() {
             self.drain(domains, index);
         }
-        typed
+        let mut keys = None;
+        for _ in 0..MOST_KEYS {
+            let Some(byte) = self.held.take().or_else(|| self.uart.receive()) else {
+                break;
+            };
+            let domain = domains.get(self.console).filter(|domain| !domain.has_ended());
+            if domain.is_some_and(|domain| domain.console.input.room() == 0) && !self.monitor.takes(byte) {
+                self.held = Some(byte);
+                break;
+            }
+            match self.monitor.key(byte) {
+                Key::Guest(byte) => keys = self.pass_key(domains, byte).or(keys),
+                Key::Opens => self.open_monitor(domains),
+                Key::Closes(byte) => {
+                    self.write_monitor(b"\n");
+                    self.give_keys(domains, self.console);
+                    // One that finds no room is dropped: it was typed by a person, who sees that nothing happens.
+                    keys = byte.and_then(|byte| self.pass_key(domains, byte)).or(keys);
+                }
+                Key::Adds(byte) => self.write_monitor(&[byte]),
+                Key::Erases(count) => {
+                    for _ in 0..count {
+                        self.write_monitor(b"\x08\x1b[K");
+                    }
+                }
+                Key::Enter => {
+                    self.write_monitor(b"\n");
+                    return Typed::Command(keys);
+                }
+                Key::Nothing => {}
+            }
+        }
+        keys.map_or(Typed::Nothing, Typed::Keys)
+    }
+
+    /// Gives a key to the console's domain; says to whom, if there is one and it has room.
+    fn pass_key(&self, domains: &mut [Domain], byte: u8) -> Option<usize> {
+        let domain = domains
+            .get_mut(self.console)
+            .filter(|domain| !domain.has_ended())?;
+        domain.console.input.push_byte(byte).then_some(self.console)
+    }
+
+    fn open_monitor(&mut self, domains: &[Domain]) {
+        self.lines.set_owner(Some(Writer::Monitor), &mut self.uart);
+        let console = domains
+            .get(self.console)
+            .map_or("nobody", |domain| domain.config.name);
+        self.reply(format_args!(
+            "monitor: help shows the commands; an empty line gives the keys back to {console}"
+        ));
+        self.prompt();
+    }
+
+    fn write_monitor(&mut self, bytes: &[u8]) {
+        self.lines.write(&mut self.monitor_stream, bytes, &mut self.uart);
     }
 
     /// Passes on what a domain has written, as long as the port takes it without waiting.
@@ -107,7 +226,8 @@ impl Terminal {
             return false;
         };
         let output = &domain.console.output;
-        let all = until == Until::End || index == self.owner || output.room() == 0;
+        let all =
+            until == Until::End || (index == self.console && !self.monitor.is_open()) || output.room() == 0;
         let waiting = output.peek();
         let waiting = if all {
             waiting
@@ -139,8 +259,27 @@ struct Own<'a> {
 
 impl Write for Own<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let Terminal { uart, lines, own, .. } = self.terminal;
+        let Terminal {
+            uart,
+            lines,
+            own,
+            log,
+            ..
+        } = self.terminal;
         lines.write(own, text.as_bytes(), uart);
+        log.add(text);
+        Ok(())
+    }
+}
+
+/// The monitor as a writer.
+struct Reply<'a> {
+    terminal: &'a mut Terminal,
+}
+
+impl Write for Reply<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.terminal.write_monitor(text.as_bytes());
         Ok(())
     }
 }

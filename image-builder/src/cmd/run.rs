@@ -35,7 +35,7 @@ pub(super) fn execute(arguments: &cli::Run) -> Result<ExitCode> {
     }
     eprintln!("image-builder: {}", prepared.command().for_a_shell());
     if is_at_terminal {
-        eprintln!("image-builder: the keys go to the machine; leave it with Ctrl-A X");
+        eprintln!("image-builder: the keys go to the machine; Ctrl-] opens its monitor, Ctrl-A X leaves it");
     }
     if options.machine == Machine::Bochs {
         note_unused_input();

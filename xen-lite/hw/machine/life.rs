@@ -4,9 +4,9 @@ use crate::{crash, power, report};
 use abi::start_info::flags::CONSOLE;
 use xen_lite::boot_image::DomainSpec;
 use xen_lite::domain::build::{self, Build};
-use xen_lite::domain::{Domain, End, Stage};
+use xen_lite::domain::{Domain, End, Next, Stage};
 use xen_lite::event;
-use xen_lite::paging::{self, Teardown, TeardownProgress};
+use xen_lite::paging::{self, AuditFault, AuditReport, Teardown, TeardownProgress};
 use xen_lite::platform::PhysMem;
 use xen_lite::record::Record;
 use xen_lite::sched::restart::{Restart, restart};
@@ -15,7 +15,7 @@ use xen_lite::sched::turn::State;
 impl Machine {
     pub(super) fn build(&mut self, index: usize) {
         let flags = self.start_flags
-            | if index == self.image.console_domain() as usize {
+            | if index == self.terminal.console() {
                 CONSOLE
             } else {
                 0
@@ -70,7 +70,11 @@ impl Machine {
             }
         }
         domain.vcpu.timer_ns = None;
+        self.scheduler.unpause(index);
         self.scheduler.set(index, State::Dying);
+        if let Stage::Building(builder) = core::mem::replace(&mut domain.stage, Stage::Live) {
+            build::abandon(&mut self.world, builder);
+        }
         domain.stage = Stage::Dying(Teardown::begin(&mut self.world.frames, &mut domain.memory), end);
     }
 
@@ -97,7 +101,12 @@ impl Machine {
                     restart_max,
                     ..
                 } = domain.config;
-                match restart(policy, restart_max, domain.incarnation, end.kind()) {
+                let follows = match core::mem::take(&mut domain.next) {
+                    Next::Policy => restart(policy, restart_max, domain.incarnation, end.kind()),
+                    Next::Nothing => Restart::Stay,
+                    Next::Restart => Restart::After { delay_ns: 0 },
+                };
+                match follows {
                     Restart::After { delay_ns } => {
                         domain.incarnation += 1;
                         domain.stage = Stage::Building(build::Builder::new());
@@ -110,7 +119,7 @@ impl Machine {
                     }
                 }
                 if self.image.audit_each_end() {
-                    self.audit();
+                    let _ = self.audit();
                 }
                 return;
             }
@@ -118,12 +127,14 @@ impl Machine {
     }
 
     /// Recomputes every count; says what it found.
-    pub(crate) fn audit(&mut self) {
+    pub(crate) fn audit(&mut self) -> Result<AuditReport, AuditFault> {
         let domains = self.domains.iter().map(|domain| &domain.memory);
-        match paging::audit(&mut self.world.frames, &self.world.mem, domains) {
+        let found = paging::audit(&mut self.world.frames, &self.world.mem, domains);
+        match &found {
             Ok(_) => report::record(&Record::Audit(Ok(()))),
-            Err(fault) => report::record(&Record::Audit(Err(&fault))),
+            Err(fault) => report::record(&Record::Audit(Err(fault))),
         }
+        found
     }
 
     /// Ends the machine when nobody is left, or only witnesses that have shown that they live.
@@ -135,6 +146,7 @@ impl Machine {
             .iter()
             .any(|domain| waited_for(domain) && !domain.has_ended())
         {
+            self.witness_mark = None;
             return;
         }
         let mark = self
@@ -154,7 +166,7 @@ impl Machine {
         for index in 0..self.domains.len() {
             self.terminal.flush(&mut self.domains, index);
         }
-        self.audit();
+        let _ = self.audit();
         for domain in self.domains.iter().filter(|domain| !domain.has_ended()) {
             report::record(&Record::Alive {
                 identity: domain.identity(),

@@ -22,10 +22,9 @@ impl Machine {
     pub(crate) fn next_turn(&mut self) -> ! {
         self.stop_running();
         loop {
-            let console = self.image.console_domain() as usize;
-            let typed = self.terminal.poll(&mut self.domains, console);
+            let typed = self.take_keys();
             let now = self.clock.now_ns();
-            self.raise_events(now, typed.then_some(console));
+            self.raise_events(now, typed);
             self.wake(now);
             self.finish_if_over();
             match self.scheduler.next_turn() {

@@ -1,4 +1,4 @@
-//! Consoles: what guests' bytes become on the terminal, and the rings between.
+//! Consoles: what guests' bytes become on the terminal, the rings between, and the monitor that the user talks to.
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -6,7 +6,10 @@
     clippy::panic
 )]
 
+pub mod command;
 mod line;
+pub mod log;
+pub mod monitor;
 pub mod ring;
 pub mod terminal;
 pub mod text;

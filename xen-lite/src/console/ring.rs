@@ -86,14 +86,21 @@ impl<const N: usize> Ring<N> {
         self.bytes.get(self.start..end).unwrap_or(&[])
     }
 
+    /// All that waits, from the oldest on, in two pieces.
+    #[must_use]
+    pub fn parts(&self) -> [&[u8]; 2] {
+        let first = self.peek();
+        let second = self.bytes.get(..self.len - first.len()).unwrap_or(&[]);
+        [first, second]
+    }
+
     /// How many of the waiting bytes are whole lines: all up to the last newline.
     ///
     /// Who passes on only these, except for the console's owner, for a ring without room and for a writer that has
     /// ended, has no line of one writer broken by another's.
     #[must_use]
     pub fn whole_lines(&self) -> usize {
-        let first = self.peek();
-        let second = self.bytes.get(..self.len - first.len()).unwrap_or(&[]);
+        let [first, second] = self.parts();
         let is_newline = |byte: &u8| *byte == b'\n';
         match second.iter().rposition(is_newline) {
             Some(last) => first.len() + last + 1,

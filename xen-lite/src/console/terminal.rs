@@ -25,6 +25,8 @@ const ESCAPE: char = '\x1b';
 pub enum Writer {
     /// xen-lite itself.
     Hypervisor,
+    /// The monitor, in xen-lite's name: its command line is not that of its other messages.
+    Monitor,
     /// The domain with this number.
     Domain(u16),
 }
@@ -61,6 +63,12 @@ impl Stream {
         Self::new(Writer::Hypervisor)
     }
 
+    /// The monitor's.
+    #[must_use]
+    pub const fn monitor() -> Self {
+        Self::new(Writer::Monitor)
+    }
+
     /// A domain's. Of its name, the first 31 bytes that a name may have are used.
     #[must_use]
     pub fn domain(id: u16, name: &str) -> Self {
@@ -94,7 +102,7 @@ impl Stream {
             .and_then(|name| core::str::from_utf8(name).ok())
             .unwrap_or("?");
         let _ = match self.writer {
-            Writer::Hypervisor => write!(out, "(xen-lite){mark} "),
+            Writer::Hypervisor | Writer::Monitor => write!(out, "(xen-lite){mark} "),
             Writer::Domain(_) => write!(out, "[{name}]{mark} "),
         };
     }

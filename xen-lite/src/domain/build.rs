@@ -194,6 +194,11 @@ pub fn step(
     }
 }
 
+/// Gives up building: the domain's frames are a teardown's to take back, the rest is returned here.
+pub fn abandon(world: &mut World<'_, impl PhysMem>, mut builder: Builder) {
+    free_directories(world, &mut builder);
+}
+
 fn free_directories(world: &mut World<'_, impl PhysMem>, builder: &mut Builder) {
     for directory in builder
         .plan

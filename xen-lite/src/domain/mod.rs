@@ -12,6 +12,7 @@ pub mod start_info;
 
 use crate::addr::{DomainId, Mfn};
 use crate::boot_image::DomainSpec;
+use crate::console::command::{Flags, Row};
 use crate::console::ring::Ring;
 use crate::crash::Identity;
 use crate::event::{self, Ports};
@@ -19,6 +20,7 @@ use crate::paging::{DomainMemory, Teardown};
 use crate::platform::PhysMem;
 use crate::recorder::Recorder;
 use crate::sched::restart::Ended;
+use crate::sched::turn::{Scheduler, State};
 use crate::switcher::Registers;
 use crate::trap::table::TrapTable;
 use crate::vcpu::{Vcpu, VcpuSet};
@@ -61,6 +63,18 @@ impl End {
     }
 }
 
+/// What follows when a domain has been taken apart.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Next {
+    /// What its restart policy says.
+    #[default]
+    Policy,
+    /// Nothing: a person has destroyed it.
+    Nothing,
+    /// It starts anew at once: a person has asked for it.
+    Restart,
+}
+
 /// Where a domain is in its life. Building and dying go in bounded steps, each a turn of the domain's own.
 #[allow(
     clippy::large_enum_variant,
@@ -91,6 +105,8 @@ pub struct Domain {
     pub console: Console,
     /// Where it is in its life.
     pub stage: Stage,
+    /// What follows when this incarnation is over.
+    pub next: Next,
     /// Its event channels.
     pub ports: Ports,
     /// How often it has been restarted.
@@ -128,6 +144,7 @@ impl Domain {
                 output: Ring::new(),
             },
             stage: Stage::Building(Builder::new()),
+            next: Next::Policy,
             ports: Ports::new(),
             incarnation: 0,
             recorder: Recorder::new(),
@@ -172,9 +189,37 @@ impl Domain {
         }
     }
 
+    /// Its row in the table of domains; the scheduler knows its state.
+    #[must_use]
+    pub fn row(&self, scheduler: &Scheduler, index: usize) -> Row<'static> {
+        let ended = match self.stage {
+            Stage::Ended(end) => Some(end),
+            Stage::Building(_) | Stage::Live | Stage::Dying(..) => None,
+        };
+        let (state, is_paused) = (scheduler.state(index), scheduler.is_paused(index));
+        let state = Flags {
+            running: state == State::Runnable && !is_paused,
+            blocked: matches!(state, State::Blocked { .. }),
+            paused: is_paused,
+            shut_down: matches!(ended, Some(End::Shutdown(..))),
+            crashed: matches!(ended, Some(End::Killed(_))),
+            dying: matches!(self.stage, Stage::Dying(..)),
+        };
+        Row {
+            name: self.config.name,
+            id: self.id.0,
+            frames: self.config.memory_frames,
+            state,
+            time_ns: self.vcpu.virtual_time_ns,
+        }
+    }
+
     /// Whether it is over.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
         matches!(self.stage, Stage::Ended(_))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,6 +85,8 @@ pub struct Turn {
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     states: [State; MAX_DOMAINS],
+    /// Those that a person has paused: they do not run. Whatever else happens to them goes on.
+    paused: [bool; MAX_DOMAINS],
     /// Who had the last turn.
     last: usize,
 }
@@ -101,6 +103,7 @@ impl Scheduler {
     pub const fn new() -> Self {
         Self {
             states: [State::Absent; MAX_DOMAINS],
+            paused: [false; MAX_DOMAINS],
             last: MAX_DOMAINS - 1,
         }
     }
@@ -118,6 +121,26 @@ impl Scheduler {
         }
     }
 
+    /// Whether a domain is paused.
+    #[must_use]
+    pub fn is_paused(&self, domain: usize) -> bool {
+        self.paused.get(domain).copied().unwrap_or_default()
+    }
+
+    /// Gives a domain no turn to run from now on. It is built and taken apart as any other, and its waits end as they would.
+    pub fn pause(&mut self, domain: usize) {
+        if let Some(slot) = self.paused.get_mut(domain) {
+            *slot = true;
+        }
+    }
+
+    /// Lets a paused domain go on.
+    pub fn unpause(&mut self, domain: usize) {
+        if let Some(slot) = self.paused.get_mut(domain) {
+            *slot = false;
+        }
+    }
+
     /// The next turn: of the domains with something to do, the first after the one that had the last turn. `None`: the CPU
     /// may halt until [`Self::next_deadline`].
     pub fn next_turn(&mut self) -> Option<Turn> {
@@ -126,6 +149,7 @@ impl Scheduler {
             .find_map(|domain| {
                 let work = match self.state(domain) {
                     State::Building => Work::Build,
+                    State::Runnable if self.is_paused(domain) => return None,
                     State::Runnable => Work::Run,
                     State::Dying => Work::TakeApart,
                     State::Absent | State::Waiting { .. } | State::Blocked { .. } | State::Dead => {
@@ -234,6 +258,31 @@ mod tests {
         assert_eq!(scheduler.next_turn(), None);
         assert_eq!(scheduler.next_deadline(), Some(9));
         assert_eq!(with(&[SLEEPING]).next_deadline(), None);
+    }
+
+    #[test]
+    fn a_paused_domain_gets_no_turn_until_it_goes_on() {
+        let mut scheduler = with(&[State::Runnable, State::Runnable]);
+        scheduler.pause(0);
+        assert_eq!(turns(&mut scheduler, 3), [1, 1, 1]);
+        scheduler.set(1, State::Dead);
+        assert_eq!(scheduler.next_turn(), None, "the CPU may halt");
+        scheduler.unpause(0);
+        assert_eq!(turns(&mut scheduler, 2), [0, 0]);
+        assert!(!scheduler.is_paused(usize::MAX));
+    }
+
+    #[test]
+    fn a_paused_domain_is_built_woken_and_taken_apart_as_any_other() {
+        let mut scheduler = with(&[State::Building, SLEEPING, State::Dying, State::blocked(0, 5, 0)]);
+        for domain in 0..4 {
+            scheduler.pause(domain);
+        }
+        assert_eq!(turns(&mut scheduler, 3), [0, 2, 0]);
+        assert!(scheduler.wake(1, WAKE_INPUT));
+        scheduler.expire(5, |_| {});
+        assert_eq!([1, 3].map(|domain| scheduler.state(domain)), [State::Runnable; 2]);
+        assert_eq!(turns(&mut scheduler, 2), [2, 0], "awake, and still paused");
     }
 
     #[test]
