@@ -60,30 +60,7 @@ static HEAP: LockedHeap<32> = LockedHeap::empty();
 struct IdleRegisters(UnsafeCell<Registers>);
 // SAFETY: only the switcher writes it, only `idle_registers` reads it, never at once.
 unsafe impl Sync for IdleRegisters {}
-static IDLE_REGISTERS: IdleRegisters = IdleRegisters(UnsafeCell::new(Registers {
-    r15: 0,
-    r14: 0,
-    r13: 0,
-    r12: 0,
-    r11: 0,
-    r10: 0,
-    r9: 0,
-    r8: 0,
-    rdi: 0,
-    rsi: 0,
-    rbp: 0,
-    rbx: 0,
-    rdx: 0,
-    rcx: 0,
-    rax: 0,
-    vector: 0,
-    error: 0,
-    rip: 0,
-    cs: 0,
-    rflags: 0,
-    rsp: 0,
-    ss: 0,
-}));
+static IDLE_REGISTERS: IdleRegisters = IdleRegisters(UnsafeCell::new(Registers::ZERO));
 
 /// What the self-test left in its registers.
 fn idle_registers() -> Registers {

@@ -236,6 +236,32 @@ const _: () = assert!(offset_of!(Registers, rip) - offset_of!(Registers, rbx) ==
 const _: () = assert!(offset_of!(Registers, rip) - offset_of!(Registers, r15) == 136);
 
 impl Registers {
+    /// Nothing in any of them.
+    pub const ZERO: Self = Self {
+        r15: 0,
+        r14: 0,
+        r13: 0,
+        r12: 0,
+        r11: 0,
+        r10: 0,
+        r9: 0,
+        r8: 0,
+        rdi: 0,
+        rsi: 0,
+        rbp: 0,
+        rbx: 0,
+        rdx: 0,
+        rcx: 0,
+        rax: 0,
+        vector: 0,
+        error: 0,
+        rip: 0,
+        cs: 0,
+        rflags: 0,
+        rsp: 0,
+        ss: 0,
+    };
+
     /// The ring that was interrupted.
     #[must_use]
     pub const fn cpl(&self) -> u64 {
