@@ -162,7 +162,6 @@ impl Terminal {
                 Key::Closes(byte) => {
                     self.write_monitor(b"\n");
                     self.give_keys(domains, self.console);
-                    // One that finds no room is dropped: it was typed by a person, who sees that nothing happens.
                     keys = byte.and_then(|byte| self.pass_key(domains, byte)).or(keys);
                 }
                 Key::Adds(byte) => self.write_monitor(&[byte]),

@@ -2,7 +2,7 @@
 //!
 //! What is typed is worked off in its order, whatever the guests have done until then. So these scenes type everything at
 //! once, and what a domain has or has not done at a command is not asked for, unless it waits for the user.
-use e2e::Boot;
+use e2e::{Boot, assembled};
 use image_builder::scene::Outcome;
 
 fn cat(name: &str, more: &str) -> String {
@@ -84,6 +84,46 @@ fn a_destroyed_domain_stays_away_and_a_restarted_one_comes_back() {
             .count()
     };
     assert_eq!((incarnations("web"), incarnations("shop")), (2, 1));
+}
+
+#[test]
+fn a_domain_is_destroyed_whatever_it_does() {
+    let dies = assembled("dies").display().to_string();
+    let spinner = |name: &str| {
+        format!(
+            "[[domain]]\nname = \"{name}\"\nkernel = \"spinner\"\ncmdline = \"mode={name}\"\nmemory = \"1M\"\n\
+             expect = \"killed:destroyed\"\n"
+        )
+    };
+    let scene = "audit = \"each-end\"\n".to_owned()
+        + &cat("web", "expect = \"shutdown\"")
+        + &cat("asleep", "expect = \"killed:destroyed\"")
+        + &cat("paused", "expect = \"killed:destroyed\"")
+        + &["loop", "hlt", "yield"].map(spinner).concat()
+        + &format!(
+            "[[domain]]\nname = \"crashing\"\nkernel = \"{dies}\"\nmemory = \"512K\"\nrecord = \"line\"\n\
+             restart = {{ policy = \"on-crash\", max = 1000000 }}\nexpect = \"any\"\n"
+        );
+    // More lines than wait for a guest: by the time of the last one `web` has read some, and the others have run.
+    let mut keys = "a line for web\n".repeat(200);
+    keys.push_str("\x1dpause paused\n");
+    let names = ["asleep", "paused", "loop", "hlt", "yield", "crashing"];
+    for name in names {
+        keys.push_str(&format!("destroy {name}\n"));
+    }
+    keys.push_str("audit\n\nthe last line\n");
+    let outcome = Boot::qemu("monitor-destroy", &scene).typing(&keys).must_be_good();
+    for name in names {
+        has(&outcome, OWN, &format!("{name} is destroyed"));
+    }
+    has(&outcome, OWN, "audit: clean");
+    let printed = lines_of(&outcome, "[web] ");
+    let copies = printed
+        .iter()
+        .filter(|line| line.contains("a line for web"))
+        .count();
+    assert!(copies >= 200, "{copies} of the lines came back");
+    has(&outcome, "[web] ", "the last line");
 }
 
 #[test]

@@ -88,10 +88,14 @@ impl Monitor {
         self.is_open
     }
 
-    /// Whether a byte is the monitor's affair: then it must not wait for the guest to have room.
+    /// Whether a byte would be the monitor's affair: then it need not wait for the guest to have room.
     #[must_use]
     pub const fn takes(&self, byte: u8) -> bool {
-        self.is_open || byte == ESCAPE
+        if byte == ESCAPE {
+            !self.is_fresh
+        } else {
+            self.is_open
+        }
     }
 
     /// The command line so far.
@@ -109,7 +113,7 @@ impl Monitor {
 
     /// Gives the keys back to the guest.
     pub const fn close(&mut self) {
-        self.is_open = false;
+        (self.is_open, self.is_fresh) = (false, false);
         self.clear();
     }
 
@@ -276,12 +280,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_line_is_always_printable_and_short(keys in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn the_line_is_printable_and_short_and_what_goes_to_the_guest_is_foretold(keys in proptest::collection::vec(prop_oneof![any::<u8>(), Just(ESCAPE)], 0..400)) {
             let mut monitor = Monitor::new();
             monitor.key(ESCAPE);
             for byte in keys {
                 let before = monitor.line().len();
-                match monitor.key(byte) {
+                let takes = monitor.takes(byte);
+                let key = monitor.key(byte);
+                prop_assert_eq!(takes, !matches!(key, Key::Guest(_) | Key::Closes(Some(_))));
+                match key {
                     Key::Adds(_) => prop_assert_eq!(monitor.line().len(), before + 1),
                     Key::Erases(count) => prop_assert_eq!(monitor.line().len(), before - count),
                     _ => {}
