@@ -13,6 +13,7 @@ pub mod call;
 pub mod code;
 pub mod console;
 mod entry;
+pub mod event;
 pub mod frame;
 pub mod memory;
 pub mod trap;

@@ -5,10 +5,13 @@ use abi::errno::Errno;
 use abi::hypercall::{Hypercall, SegmentBase};
 use abi::layout::{MACHINE_TO_PFN, PAGE_SIZE, SHARED_INFO, SLOT_BASE, SLOT_END, SWITCHER_RO, SWITCHER_RW};
 use abi::layout::{SWITCHER_TEXT, TIME_PAGE};
+use abi::memory::MemoryOp;
 use abi::mmu::{MAX_BATCH, MmuUpdate, MmuextCommand, MmuextOp};
+use abi::multicall::MulticallEntry;
 use abi::sched::{SchedOp, WAKE_INPUT};
 use abi::trap::vector;
 use abi::version::{EXTRA_VERSION, MAJOR, MINOR, XenVersion};
+use guests::runtime::call::Returned;
 use guests::runtime::frame::Frame;
 use guests::runtime::memory::{self, A, D, KERNEL_DATA};
 use guests::runtime::trap::SYSCALL_VECTOR;
@@ -33,6 +36,10 @@ pub(crate) const CASES: &[(&str, Run)] = &[
     ("console-limits", console_limits),
     ("block-with-a-timeout-returns", block),
     ("yield-returns", yields),
+    ("multicall", multicall),
+    ("multicall-refuses", multicall_refuses),
+    ("memory-op", memory_op),
+    ("machine-to-pfn", machine_to_pfn),
     ("version", version),
 ];
 
@@ -510,4 +517,261 @@ fn version(_: u32) {
     check_eq!(version, Ok(start_info().version), "start_info's version");
     check_eq!(start_info().magic, abi::start_info::MAGIC, "start_info's magic");
     extra_version(memory::kernel_pages(1, KERNEL_DATA));
+}
+
+fn put_entry(at: u64, number: u64, arguments: &[u64]) {
+    for word in 0..8 {
+        memory::poke(at + word * 8, 0xdead_0000 + word);
+    }
+    memory::poke(at, number);
+    for n in 0..5 {
+        memory::poke(
+            at + 16 + n * 8,
+            arguments.get(n as usize).copied().unwrap_or_default(),
+        );
+    }
+}
+
+/// Result and detail of an entry.
+fn entry_results(at: u64) -> (Result<u64, Errno>, u64) {
+    let value = memory::peek(at + 8);
+    let detail = memory::peek(at + 56);
+    (Returned { value, detail }.ok(), detail)
+}
+
+const ENTRY: u64 = size_of::<MulticallEntry>() as u64;
+
+fn multicall(_: u32) {
+    let area = memory::kernel_area(2);
+    let (low, high) = (memory::allocate(), memory::allocate());
+    memory::map(area, high, KERNEL_DATA);
+    memory::map(area + PAGE_SIZE, low, KERNEL_DATA);
+    let page = memory::kernel_pages(1, KERNEL_DATA);
+    let value = memory::leaf(page).value;
+    // The second entry lies across the two pages.
+    let list = area + PAGE_SIZE - ENTRY - 24;
+    put_entry(list, Hypercall::XenVersion.raw(), &[XenVersion::Version.raw()]);
+    put_entry(list + ENTRY, 0x7777, &[]);
+    put_entry(
+        list + 2 * ENTRY,
+        Hypercall::UpdateVaMapping.raw(),
+        &[page, value & !memory::W, 2],
+    );
+    put_entry(list + 3 * ENTRY, Hypercall::StackSwitch.raw(), &[8]);
+    let returned = call::call(Hypercall::Multicall, &[list, 4]);
+    check_eq!((returned.ok(), returned.detail), (Ok(0), 4), "four calls");
+    check_eq!(
+        entry_results(list),
+        (Ok(MAJOR << 16 | MINOR), 0),
+        "the first one's result"
+    );
+    check_eq!(
+        entry_results(list + ENTRY).0,
+        Err(Errno::NoSys),
+        "the second one's"
+    );
+    check_eq!(entry_results(list + 2 * ENTRY), (Ok(0), 0), "the third one's");
+    check_eq!(
+        entry_results(list + 3 * ENTRY).0,
+        Err(Errno::Invalid),
+        "the fourth one's"
+    );
+    check_eq!(memory::leaf(page).value & memory::W, 0, "the third one was done");
+    for count in [abi::multicall::MAX_ENTRIES + 1, 1 << 32, u64::MAX] {
+        check_eq!(
+            call::call(Hypercall::Multicall, &[list, count]).ok(),
+            Err(Errno::TooBig),
+            "{count:#x} calls"
+        );
+    }
+    check_eq!(
+        call::call(Hypercall::Multicall, &[list, 0]).ok(),
+        Ok(0),
+        "no calls"
+    );
+}
+
+fn multicall_refuses(_: u32) {
+    let list = memory::kernel_pages(1, KERNEL_DATA);
+    put_entry(list, Hypercall::Multicall.raw(), &[list, 1]);
+    put_entry(
+        list + ENTRY,
+        Hypercall::SchedOp.raw(),
+        &[SchedOp::Shutdown.raw(), 0, 66],
+    );
+    put_entry(
+        list + 2 * ENTRY,
+        Hypercall::SchedOp.raw(),
+        &[SchedOp::Block.raw(), 0, 0],
+    );
+    put_entry(
+        list + 3 * ENTRY,
+        Hypercall::SchedOp.raw(),
+        &[SchedOp::Yield.raw()],
+    );
+    let returned = call::call(Hypercall::Multicall, &[list, 4]);
+    check_eq!((returned.ok(), returned.detail), (Ok(0), 4), "four refusals");
+    for n in 0..4 {
+        check_eq!(
+            entry_results(list + n * ENTRY).0,
+            Err(Errno::Perm),
+            "call {n} in a batch"
+        );
+    }
+    for pointer in nowhere() {
+        check_eq!(
+            call::call(Hypercall::Multicall, &[pointer, 1]).ok(),
+            Err(Errno::Fault),
+            "a list at {pointer:#x}"
+        );
+    }
+    // A list that unmaps itself, and one that makes itself read-only: the result has nowhere to go.
+    let value = memory::leaf(list).value;
+    for entry in [0, value & !memory::W] {
+        put_entry(list, Hypercall::UpdateVaMapping.raw(), &[list, entry, 2]);
+        put_entry(list + ENTRY, Hypercall::XenVersion.raw(), &[0]);
+        let returned = call::call(Hypercall::Multicall, &[list, 2]);
+        check_eq!(
+            (returned.ok(), returned.detail),
+            (Err(Errno::Fault), 0),
+            "a list that goes away"
+        );
+        memory::set(list, value);
+    }
+    check_eq!(
+        memory::peek(list + ENTRY + 8),
+        0xdead_0001,
+        "nothing after it was done"
+    );
+}
+
+fn memory_op(_: u32) {
+    let list = memory::kernel_pages(1, KERNEL_DATA);
+    let operate = |command: MemoryOp, arguments: &[u64]| {
+        let mut all = [command.raw(), 0, 0];
+        for (slot, argument) in all[1..].iter_mut().zip(arguments) {
+            *slot = *argument;
+        }
+        call::call(Hypercall::MemoryOp, &all).ok()
+    };
+    let owned = start_info().nr_pages;
+    check_eq!(
+        operate(MemoryOp::CurrentReservation, &[]),
+        Ok(owned),
+        "what the domain has"
+    );
+    check_eq!(
+        operate(MemoryOp::MaximumReservation, &[]),
+        Ok(owned),
+        "what it may have"
+    );
+    let more = operate(MemoryOp::IncreaseReservation, &[list, 1]);
+    check_eq!(more, Err(Errno::NoMemory), "one more than its share");
+    // In use: mapped by the physmap; a table; the root; this list itself; foreign; no frame at all.
+    let table = memory::make_table(1);
+    let mapped = memory::mfn(memory::allocate());
+    let in_use = [mapped, table, memory::root_mfn(), memory::leaf(list).mfn()];
+    for frame in in_use
+        .into_iter()
+        .chain([0, 1, 0x100, 0xfee00, 1 << 32 | mapped, u64::MAX])
+    {
+        memory::poke(list, frame);
+        let done = operate(MemoryOp::DecreaseReservation, &[list, 1]);
+        check!(done.is_err(), "giving up frame {frame:#x} is refused: {done:?}");
+    }
+    // A frame that nothing maps is given up; twice is once too often.
+    let pfn = memory::allocate();
+    let frame = memory::mfn(pfn);
+    memory::poke(memory::physmap(pfn), 0x0dd);
+    memory::set(memory::physmap(pfn), 0);
+    memory::poke(list, frame);
+    memory::poke(list + 8, frame);
+    check_eq!(
+        operate(MemoryOp::DecreaseReservation, &[list, 2]),
+        Ok(1),
+        "all before the first that is refused"
+    );
+    check!(
+        operate(MemoryOp::DecreaseReservation, &[list, 1]).is_err(),
+        "it is not its own any more"
+    );
+    check!(
+        memory::try_set(memory::physmap(pfn), frame << 12 | KERNEL_DATA).is_err(),
+        "and cannot be mapped"
+    );
+    check_eq!(
+        operate(MemoryOp::CurrentReservation, &[]),
+        Ok(owned - 1),
+        "one less"
+    );
+    for pointer in nowhere() {
+        let done = operate(MemoryOp::IncreaseReservation, &[pointer, 2]);
+        // A buffer of which the first word is good takes one frame.
+        if let Ok(count) = done {
+            check_eq!(count, 1, "frames told at {pointer:#x}");
+            memory::poke(list, memory::peek(pointer));
+            check_eq!(
+                operate(MemoryOp::DecreaseReservation, &[list, 1]),
+                Ok(1),
+                "given back"
+            );
+        }
+    }
+    check_eq!(
+        operate(MemoryOp::CurrentReservation, &[]),
+        Ok(owned - 1),
+        "a failed call keeps nothing"
+    );
+    check_eq!(
+        operate(MemoryOp::IncreaseReservation, &[list, 5]),
+        Ok(1),
+        "up to its share"
+    );
+    let again = memory::peek(list);
+    memory::set(memory::physmap(pfn), again << 12 | KERNEL_DATA);
+    let zero = (0..PAGE_SIZE)
+        .step_by(8)
+        .all(|at| memory::peek(memory::physmap(pfn) + at) == 0);
+    check!(zero, "a new frame is zero");
+    for count in [abi::memory::MAX_FRAMES + 1, 1 << 32, u64::MAX] {
+        check_eq!(
+            operate(MemoryOp::IncreaseReservation, &[list, count]),
+            Err(Errno::TooBig),
+            "{count:#x} frames"
+        );
+        check_eq!(
+            operate(MemoryOp::DecreaseReservation, &[list, count]),
+            Err(Errno::TooBig),
+            "{count:#x} frames"
+        );
+    }
+}
+
+fn machine_to_pfn(_: u32) {
+    let pfn = memory::allocate();
+    let frame = memory::mfn(pfn);
+    check_eq!(
+        memory::pfn(frame),
+        pfn,
+        "at start of day the table knows every frame"
+    );
+    for value in [0, 7, 1 << 63, u64::MAX, pfn] {
+        let done = call::mmu_update(frame << 12 | 1, value);
+        check!(done.is_ok(), "one's own entry becomes {value:#x}: {done:?}");
+        check_eq!(memory::pfn(frame), value, "and says so");
+    }
+    let before = memory::pfn(1);
+    for foreign in [0, 1, 0x100, 0xfee00, 1 << 30, 1 << 40] {
+        let done = call::mmu_update(foreign << 12 | 1, 5);
+        check!(
+            done.is_err(),
+            "the entry of frame {foreign:#x} is refused: {done:?}"
+        );
+    }
+    check_eq!(memory::pfn(1), before, "it is what it was");
+    let stored = trap::attempt(|| memory::poke(MACHINE_TO_PFN + frame * 8, 5));
+    check!(
+        stored.is_err_and(|f| f.vector == 14 && f.error == 3),
+        "the table itself is read-only"
+    );
 }

@@ -13,6 +13,7 @@ use guests::{command_line, println, program};
 mod calls;
 mod console;
 mod descriptors;
+mod events;
 mod exits;
 mod frames;
 mod handlers;
@@ -41,6 +42,7 @@ const CODE: &[&[(&str, Run)]] = &[
     calls::CASES,
     paging::CASES,
     random::CASES,
+    events::CASES,
     privileged::CASES,
     returns::CASES,
     frames::CASES,

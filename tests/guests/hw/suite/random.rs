@@ -95,7 +95,7 @@ impl World {
         let flags = [P, P | W, P | W | NX, P | NX, P | U, P | W | U | A | D, W | U];
         let odd = [1 << 3, 1 << 4, 1 << 7, 1 << 8, 1 << 9, 1 << 52, 1 << 59, 1 << 62];
         let strange = if self.lot.one_in(6) { self.lot.of(&odd) } else { 0 };
-        self.frame() << PAGE_SHIFT | self.lot.of(&flags) | strange
+        (self.frame() << PAGE_SHIFT) | self.lot.of(&flags) | strange
     }
 
     fn address(&mut self) -> u64 {
@@ -123,7 +123,7 @@ impl World {
 
     fn entry_address(&mut self) -> u64 {
         let command = if self.lot.one_in(8) { self.lot.below(8) } else { 0 };
-        (self.frame() << PAGE_SHIFT) + self.lot.below(512) * 8 | command
+        ((self.frame() << PAGE_SHIFT) + self.lot.below(512) * 8) | command
     }
 
     fn word(&mut self) -> u64 {

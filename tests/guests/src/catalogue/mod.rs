@@ -6,6 +6,7 @@
 use abi::reason::Reason;
 use core::fmt;
 
+mod events;
 mod injections;
 mod kills;
 mod refusals;
@@ -135,6 +136,14 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "random",
         cases: refusals::RANDOM,
+    },
+    Group {
+        name: "events",
+        cases: events::EVENTS,
+    },
+    Group {
+        name: "event-kills",
+        cases: events::EVENT_KILLS,
     },
     Group {
         name: "privileged",

@@ -163,6 +163,26 @@ pub(super) const CALLS: &[Case] = &[
         "A blocked guest with a timeout goes on, and time has passed.",
     ),
     Case::passes("yield-returns", "A guest that yields a hundred times goes on."),
+    Case::passes(
+        "multicall",
+        "Several calls for one entry: each has its own result, a refused one does not stop the others, the list may lie \
+         across pages, its length is bounded.",
+    ),
+    Case::passes(
+        "multicall-refuses",
+        "A multicall in a multicall, and calls that may not come back, are refused one by one; a list that cannot be \
+         written is EFAULT.",
+    ),
+    Case::passes(
+        "memory-op",
+        "Frames are given up and had again, zeroed, never more than the domain's share; one that is mapped, a page \
+         table, foreign, given up already, or no frame at all is refused.",
+    ),
+    Case::passes(
+        "machine-to-pfn",
+        "A guest says by which pfn it knows its own frames; entries of other frames, and the table's own pages, are not \
+         its to write.",
+    ),
     Case::passes("version", "xen_version says who is there, and start_info agrees."),
 ];
 
