@@ -11,6 +11,7 @@ use abi::multicall::MulticallEntry;
 use abi::sched::{SchedOp, WAKE_INPUT};
 use abi::trap::vector;
 use abi::version::{EXTRA_VERSION, MAJOR, MINOR, XenVersion};
+use core::mem::offset_of;
 use guests::runtime::call::Returned;
 use guests::runtime::frame::Frame;
 use guests::runtime::memory::{self, A, D, KERNEL_DATA};
@@ -526,7 +527,7 @@ fn put_entry(at: u64, number: u64, arguments: &[u64]) {
     memory::poke(at, number);
     for n in 0..5 {
         memory::poke(
-            at + 16 + n * 8,
+            at + ARGUMENTS + n * 8,
             arguments.get(n as usize).copied().unwrap_or_default(),
         );
     }
@@ -534,12 +535,15 @@ fn put_entry(at: u64, number: u64, arguments: &[u64]) {
 
 /// Result and detail of an entry.
 fn entry_results(at: u64) -> (Result<u64, Errno>, u64) {
-    let value = memory::peek(at + 8);
-    let detail = memory::peek(at + 56);
+    let value = memory::peek(at + RESULT);
+    let detail = memory::peek(at + DETAIL);
     (Returned { value, detail }.ok(), detail)
 }
 
 const ENTRY: u64 = size_of::<MulticallEntry>() as u64;
+const RESULT: u64 = offset_of!(MulticallEntry, result) as u64;
+const DETAIL: u64 = offset_of!(MulticallEntry, detail) as u64;
+const ARGUMENTS: u64 = offset_of!(MulticallEntry, arguments) as u64;
 
 fn multicall(_: u32) {
     let area = memory::kernel_area(2);

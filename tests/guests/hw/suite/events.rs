@@ -442,19 +442,23 @@ fn timer_fires(_: u32) {
         served + 1,
         "a deadline that has passed fires at once"
     );
-    set_timer(now() + 3_000_000);
-    set_timer(0);
-    let _ = call::block(10_000_000, WAKE_EVENT);
-    check_eq!(event::served(), served + 1, "0 sets nothing");
+    // On a busy machine the time may come before the next call does: then once more.
+    let mut before = event::served();
+    for _ in 0..10 {
+        before = event::served();
+        set_timer(now() + 30_000_000);
+        set_timer(0);
+        if event::served() == before {
+            break;
+        }
+    }
+    let _ = call::block(40_000_000, WAKE_EVENT);
+    check_eq!(event::served(), before, "0 sets nothing");
     for deadline in [u64::MAX, u64::MAX - 1, 1 << 63] {
         set_timer(deadline);
         let _ = call::block(2_000_000, WAKE_EVENT);
     }
-    check_eq!(
-        event::served(),
-        served + 1,
-        "a deadline beyond all time never comes"
-    );
+    check_eq!(event::served(), before, "a deadline beyond all time never comes");
 }
 
 fn time_goes_on(_: u32) {

@@ -5,6 +5,7 @@ use abi::layout::{PAGE_SHIFT, PAGE_SIZE, SHARED_INFO, SLOT_BASE, SLOT_END, SWITC
 use abi::mmu::{MmuUpdate, MmuextCommand, MmuextOp};
 use abi::multicall::MulticallEntry;
 use abi::trap::TrapInfo;
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 use guests::println;
 use guests::runtime::frame::Frame;
@@ -42,6 +43,7 @@ impl Lot {
 }
 
 const SWITCH: u64 = MmuextCommand::NewBaseptr.raw() as u64;
+const ARGUMENTS: u64 = offset_of!(MulticallEntry, arguments) as u64;
 const PAGES: usize = 12;
 const TABLES: usize = 12;
 const FRAMES: usize = PAGES + TABLES + 2;
@@ -225,7 +227,7 @@ impl World {
                     let at = buffer + n * size_of::<MulticallEntry>() as u64;
                     memory::poke(at, number);
                     for (word, argument) in arguments.into_iter().enumerate() {
-                        memory::poke(at + 16 + word as u64 * 8, argument);
+                        memory::poke(at + ARGUMENTS + word as u64 * 8, argument);
                     }
                 }
                 call::call(Hypercall::Multicall, &[buffer, count]);
