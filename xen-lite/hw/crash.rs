@@ -174,7 +174,8 @@ pub(crate) fn in_delivery(
                     domain,
                     vector,
                     error,
-                    Some(stack + size_of::<BounceFrame>() as u64),
+                    // A frame may end at the top of the address space: its end is then 0.
+                    Some(stack.wrapping_add(size_of::<BounceFrame>() as u64)),
                 )
             });
             death.registers = Some(interrupted(&general, frame));
