@@ -39,7 +39,7 @@ use xen_lite::addr::{DomainId, Level, Mfn};
 use xen_lite::boot_image::BootImage;
 use xen_lite::descriptor::TssState;
 use xen_lite::domain::Domain;
-use xen_lite::hypercall::{After, World};
+use xen_lite::hypercall::{After, Work, World};
 use xen_lite::paging::{FrameInfo, FrameTable};
 use xen_lite::platform::PhysMem;
 use xen_lite::record::{Record, SelfTest};
@@ -99,6 +99,7 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
         frames: frame_table(&memory),
         common: common(&memory),
         after: After::default(),
+        work: Work::PER_CALL,
     };
     world.common.machine_to_pfn = map_machine_to_pfn(&mut world, &memory);
     let registers_end = IDLE_REGISTERS.0.get() as u64 + size_of::<Registers>() as u64;

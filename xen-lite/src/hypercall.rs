@@ -2,14 +2,15 @@
 //!
 //! A call ends as an [`Outcome`]. A refused call has changed nothing; a refused batch has done what the second result word
 //! says. Every pointer goes through [`crate::guest_mem`]. What the caller can make the hypervisor do in one call is bounded:
-//! [`abi::mmu::MAX_BATCH`] entries, [`abi::console::MAX_TRANSFER`] bytes, [`TABLES_PER_CALL`] tables taken apart.
+//! [`abi::mmu::MAX_BATCH`] entries, [`abi::console::MAX_TRANSFER`] bytes, and [`Work`] for all that a batch or a list of
+//! calls makes of them.
 mod memory;
 mod misc;
 mod multicall;
 
 use crate::domain::Domain;
 use crate::event::{self, Done};
-use crate::paging::FrameTable;
+use crate::paging::{self, FrameTable, Progress};
 use crate::platform::PhysMem;
 use crate::sched::turn::effective_mask;
 use crate::vcpu::Common;
@@ -17,11 +18,39 @@ use abi::console::ConsoleIo;
 use abi::errno::Errno;
 use abi::event::EventChannelOp;
 use abi::hypercall::Hypercall;
+use abi::layout::ENTRIES;
 use abi::sched::{SchedOp, ShutdownReason, WAKE_EVENT, WAKE_INPUT, WAKE_OUTPUT};
 use abi::version::{MAJOR, MINOR, XenVersion};
 
-/// Page tables that one call takes apart; what is left is done before the guest goes on, in its own time.
-pub const TABLES_PER_CALL: u32 = 16;
+/// What one call may still do: interrupts are off while it does it. A batch, or a list of calls, that has more to do ends
+/// with EAGAIN where it stands; tables that still wait to be taken apart are done before the guest goes on, in its own
+/// time. The unit is about one page-table entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Work(u32);
+
+impl Work {
+    /// A table is looked at entry by entry.
+    pub const TABLE: u32 = ENTRIES as u32;
+    /// A frame is scrubbed, or copied from.
+    pub const FRAME: u32 = 16;
+    /// An entry of a page table is changed.
+    pub const ENTRY: u32 = 1;
+    /// A call in a list of calls: as much as the largest trap table, or transfer to the console, takes.
+    pub const CALL: u32 = 128;
+    /// The share of one call: 16 tables.
+    pub const PER_CALL: Self = Self(16 * Self::TABLE);
+
+    /// Counts what is about to be done.
+    pub const fn spend(&mut self, units: u32) {
+        self.0 = self.0.saturating_sub(units);
+    }
+
+    /// Whether the call has done its share.
+    #[must_use]
+    pub const fn is_done(self) -> bool {
+        self.0 == 0
+    }
+}
 
 /// Memory and what is common to all vCPUs.
 pub struct World<'a, M> {
@@ -33,6 +62,19 @@ pub struct World<'a, M> {
     pub common: Common,
     /// What a hypercall leaves for the machine to do before its caller goes on.
     pub after: After,
+    /// What it may still do by itself.
+    pub work: Work,
+}
+
+impl<M: PhysMem> World<'_, M> {
+    /// Takes leaving tables apart, as far as the call's share of work goes.
+    fn take_apart(&mut self, domain: &mut Domain) {
+        while domain.memory.has_leaving_tables() && !self.work.is_done() {
+            self.work.spend(Work::TABLE);
+            let (Progress::More | Progress::Done) =
+                paging::take_apart_one(&mut self.frames, &mut self.mem, &mut domain.memory);
+        }
+    }
 }
 
 /// Effects that are not memory's.
@@ -94,6 +136,18 @@ impl Outcome {
 
 /// Carries out a hypercall of domain `own`, which runs.
 pub fn dispatch(
+    world: &mut World<'_, impl PhysMem>,
+    domains: &mut [Domain],
+    own: usize,
+    number: u64,
+    arguments: [u64; 5],
+) -> Outcome {
+    world.work = Work::PER_CALL;
+    carry_out(world, domains, own, number, arguments)
+}
+
+/// The same, as a part of another call: both share what may be done.
+fn carry_out(
     world: &mut World<'_, impl PhysMem>,
     domains: &mut [Domain],
     own: usize,
@@ -215,3 +269,6 @@ fn sched_op(
         None => Outcome::refused(Errno::NoSys),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! Page tables by hypercall.
-use super::{Outcome, TABLES_PER_CALL, World};
+use super::{Outcome, Work, World};
 use crate::addr::{Level, Mfn};
 use crate::domain::Domain;
 use crate::guest_mem::{copy_from_guest, copy_to_guest};
-use crate::paging::{self, Owner, PagingError, Progress};
+use crate::paging::{self, Owner, PagingError};
 use crate::platform::PhysMem;
 use crate::trap::frame;
 use abi::errno::Errno;
@@ -99,6 +99,7 @@ fn mmuext(
         // Every way back to the guest writes CR3, which flushes all: no translation is global.
         MmuextCommand::TlbFlushLocal | MmuextCommand::InvlpgLocal => return Ok(()),
     };
+    world.work.spend(Work::TABLE);
     paging::pin(
         &mut world.frames,
         &mut world.mem,
@@ -166,6 +167,10 @@ pub(super) fn memory_op(
         return Err(Errno::TooBig);
     }
     for done in 0..count {
+        if world.work.is_done() && done > 0 {
+            return Ok(done);
+        }
+        world.work.spend(Work::FRAME);
         let address = frames.checked_add(8 * done).ok_or(Errno::Fault);
         match address.and_then(|address| step(world, domain, address)) {
             Ok(()) => {}
@@ -217,7 +222,8 @@ fn decrease(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, address: u
     Ok(())
 }
 
-/// Carries out `count` elements of `SIZE` bytes; says how far it came. Single ones are copied without a long buffer.
+/// Carries out `count` elements of `SIZE` bytes; says how far it came. When the call has done its share of work, the rest has
+/// to be asked for again. Single elements are copied without a long buffer.
 #[inline]
 fn batch<const SIZE: usize, M: PhysMem>(
     world: &mut World<'_, M>,
@@ -243,7 +249,6 @@ fn chunks<const SIZE: usize, const CHUNK: usize, M: PhysMem>(
     mut carry_out: impl FnMut(&mut World<'_, M>, &mut Domain, &[u8]) -> Result<(), Errno>,
 ) -> Outcome {
     let mut buffer = [[0_u8; SIZE]; CHUNK];
-    let mut budget = TABLES_PER_CALL;
     let mut done = 0;
     while done < count {
         let length = usize::try_from(count - done).unwrap_or(CHUNK).min(CHUNK);
@@ -270,6 +275,7 @@ fn chunks<const SIZE: usize, const CHUNK: usize, M: PhysMem>(
             };
         }
         for element in chunk.iter() {
+            world.work.spend(Work::ENTRY);
             if let Err(errno) = carry_out(world, domain, element) {
                 return Outcome::Return {
                     value: errno.to_rax(),
@@ -277,22 +283,12 @@ fn chunks<const SIZE: usize, const CHUNK: usize, M: PhysMem>(
                 };
             }
             done += 1;
-            while domain.memory.has_leaving_tables() {
-                if budget == 0 {
-                    return match count - done {
-                        0 => Outcome::Return {
-                            value: 0,
-                            detail: done,
-                        },
-                        _ => Outcome::Return {
-                            value: Errno::Again.to_rax(),
-                            detail: done,
-                        },
-                    };
-                }
-                budget -= 1;
-                let (Progress::More | Progress::Done) =
-                    paging::take_apart_one(&mut world.frames, &mut world.mem, &mut domain.memory);
+            world.take_apart(domain);
+            if world.work.is_done() && done < count {
+                return Outcome::Return {
+                    value: Errno::Again.to_rax(),
+                    detail: done,
+                };
             }
         }
     }

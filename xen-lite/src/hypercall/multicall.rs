@@ -1,8 +1,7 @@
 //! Several hypercalls for one entry.
-use super::{Outcome, World, dispatch};
+use super::{Outcome, Work, World, carry_out};
 use crate::domain::Domain;
 use crate::guest_mem::{copy_from_guest, copy_to_guest};
-use crate::paging::{self, Progress};
 use crate::platform::PhysMem;
 use abi::errno::Errno;
 use abi::hypercall::Hypercall;
@@ -26,6 +25,12 @@ pub(super) fn multicall(
         return Outcome::refused(Errno::TooBig);
     }
     for done in 0..count {
+        if world.work.is_done() && done > 0 {
+            return Outcome::Return {
+                value: Errno::Again.to_rax(),
+                detail: done,
+            };
+        }
         let result = entries
             .checked_add(SIZE as u64 * done)
             .ok_or(Errno::Fault)
@@ -46,7 +51,7 @@ pub(super) fn multicall(
 /// Carries out the entry at `address` and writes its result.
 ///
 /// # Errors
-/// The entry can be read or written no more, or tables wait to be taken apart and this call has done its share.
+/// The entry can be read or written no more.
 fn one(
     world: &mut World<'_, impl PhysMem>,
     domains: &mut [Domain],
@@ -72,7 +77,10 @@ fn one(
     ];
     let outcome = match Hypercall::from_raw(number) {
         Some(Hypercall::SchedOp | Hypercall::Multicall) => Outcome::refused(Errno::Perm),
-        _ => dispatch(world, domains, own, number, arguments),
+        _ => {
+            world.work.spend(Work::CALL);
+            carry_out(world, domains, own, number, arguments)
+        }
     };
     let (value, detail) = match outcome {
         Outcome::Return { value, detail } => (value, detail),
@@ -80,10 +88,7 @@ fn one(
         Outcome::Yield | Outcome::Block { .. } | Outcome::Shutdown { .. } => (Errno::Perm.to_rax(), 0),
     };
     let domain = domains.get_mut(own).ok_or(Errno::NoDomain)?;
-    if domain.memory.has_leaving_tables() {
-        let (Progress::More | Progress::Done) =
-            paging::take_apart_one(&mut world.frames, &mut world.mem, &mut domain.memory);
-    }
+    world.take_apart(domain);
     let address = address.checked_add(RESULT).ok_or(Errno::Fault)?;
     let results = [value, detail].map(u64::to_le_bytes);
     copy_to_guest(
