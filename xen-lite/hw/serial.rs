@@ -22,6 +22,7 @@ pub(crate) struct Uart {
     early: [u8; EARLY_BYTES],
     early_count: usize,
     early_taken: usize,
+    sent: u64,
 }
 
 impl Uart {
@@ -33,6 +34,7 @@ impl Uart {
             early: [0; EARLY_BYTES],
             early_count: 0,
             early_taken: 0,
+            sent: 0,
         };
         while uart.early_count < EARLY_BYTES && uart.status() & DATA_READY != 0 && uart.status() != 0xff {
             uart.early[uart.early_count] = uart.read(DATA);
@@ -77,8 +79,14 @@ impl Uart {
         self.status() & TRANSMIT_EMPTY != 0
     }
 
+    /// Bytes that were to be sent so far.
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// Sends a byte, waiting for room; gives up on a UART that never has any.
     pub(crate) fn send(&mut self, byte: u8) {
+        self.sent = self.sent.wrapping_add(1);
         for _ in 0..PATIENCE {
             if self.ready() {
                 self.write(DATA, byte);

@@ -9,8 +9,11 @@ use xen_lite::console::monitor::{Key, Monitor};
 use xen_lite::console::terminal::{Stream, Terminal as Lines, Writer};
 use xen_lite::domain::Domain;
 
-/// Most bytes of one domain's output that are passed on while the port takes them.
-const DRAIN: usize = 4096;
+/// When the port has been given so many bytes, it is somebody else's turn. What a guest writes can become many times as
+/// long (a newline, its prefix), so what goes out is counted, not what came in.
+const SHARE: u64 = 1024;
+/// As much of a domain's last words goes out at once, before what is said about its end; the rest as ever.
+const LAST_WORDS: u64 = 8192;
 /// Bytes that are looked at before the port is asked again.
 const CHUNK: usize = 16;
 
@@ -34,6 +37,8 @@ pub(crate) struct Terminal {
     /// A key that waits for its domain to have room.
     held: Option<u8>,
     log: Log<LOG_BYTES>,
+    /// Whose output is passed on first, the next time.
+    first: usize,
 }
 
 /// What keys have led to.
@@ -68,6 +73,7 @@ impl Terminal {
             monitor_stream: Stream::monitor(),
             held: None,
             log: Log::new(),
+            first: 0,
         }
     }
 
@@ -143,9 +149,7 @@ impl Terminal {
     /// What domains have written goes out as far as the port has room. Keys go to the monitor while it is open, and else
     /// to the console's domain as far as it has room; one that has ended for good reads no more, and its keys go nowhere.
     pub(crate) fn poll(&mut self, domains: &mut [Domain]) -> Typed {
-        for index in 0..domains.len() {
-            self.drain(domains, index);
-        }
+        self.drain_all(domains);
         let mut keys = None;
         for _ in 0..MOST_KEYS {
             let Some(byte) = self.held.take().or_else(|| self.uart.receive()) else {
@@ -203,18 +207,67 @@ impl Terminal {
         self.lines.write(&mut self.monitor_stream, bytes, &mut self.uart);
     }
 
-    /// Passes on what a domain has written, as long as the port takes it without waiting.
-    pub(crate) fn drain(&mut self, domains: &mut [Domain], index: usize) {
-        for _ in 0..DRAIN / CHUNK {
-            if !self.uart.ready() || !self.pass_on(domains, index, Until::LineEnd) {
+    /// Passes on what domains have written, each in its turn.
+    fn drain_all(&mut self, domains: &mut [Domain]) {
+        let end = self.uart.sent().wrapping_add(SHARE);
+        for step in 0..domains.len() {
+            let index = (self.first + step) % domains.len();
+            if !self.drain_until(domains, index, end) {
+                self.first = index + 1;
                 return;
             }
         }
     }
 
-    /// Passes on all that a domain has written; it writes no more in this incarnation.
+    /// Passes on what a domain has written, as long as the port takes it without waiting.
+    pub(crate) fn drain(&mut self, domains: &mut [Domain], index: usize) {
+        let end = self.uart.sent().wrapping_add(SHARE);
+        self.drain_until(domains, index, end);
+    }
+
+    /// The same, until the port has been given so many bytes in all; whether there is time for another domain's.
+    fn drain_until(&mut self, domains: &mut [Domain], index: usize, end: u64) -> bool {
+        loop {
+            if !self.uart.ready() || self.uart.sent() >= end {
+                return false;
+            }
+            if !self.pass_on(domains, index, Until::LineEnd) {
+                return true;
+            }
+            self.end_line_of_the_dead(domains, index);
+        }
+    }
+
+    /// Passes on what a domain has written; it writes no more in this incarnation. A flood of last words does not hold up
+    /// the others: what is beyond [`LAST_WORDS`] goes out later.
     pub(crate) fn flush(&mut self, domains: &mut [Domain], index: usize) {
-        while self.pass_on(domains, index, Until::End) {}
+        self.flush_until(domains, index, self.uart.sent().wrapping_add(LAST_WORDS));
+    }
+
+    /// Passes on all that a domain has written.
+    pub(crate) fn flush_all(&mut self, domains: &mut [Domain], index: usize) {
+        self.flush_until(domains, index, u64::MAX);
+    }
+
+    fn flush_until(&mut self, domains: &mut [Domain], index: usize, end: u64) {
+        while self.uart.sent() < end {
+            if !self.pass_on(domains, index, Until::End) {
+                self.end_line(index);
+                return;
+            }
+        }
+    }
+
+    fn end_line_of_the_dead(&mut self, domains: &[Domain], index: usize) {
+        if domains
+            .get(index)
+            .is_some_and(|domain| !domain.is_live() && domain.console.output.is_empty())
+        {
+            self.end_line(index);
+        }
+    }
+
+    fn end_line(&mut self, index: usize) {
         if let Some(stream) = self.streams.get_mut(index) {
             self.lines.end(stream, &mut self.uart);
         }
@@ -225,8 +278,10 @@ impl Terminal {
             return false;
         };
         let output = &domain.console.output;
-        let all =
-            until == Until::End || (index == self.console && !self.monitor.is_open()) || output.room() == 0;
+        let all = until == Until::End
+            || (index == self.console && !self.monitor.is_open())
+            || output.room() == 0
+            || !domain.is_live();
         let waiting = output.peek();
         let waiting = if all {
             waiting

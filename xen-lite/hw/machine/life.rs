@@ -89,6 +89,10 @@ impl Machine {
         for _ in 0..STEPS_PER_TURN {
             let progress = teardown.step(&mut self.world.frames, &mut self.world.mem, &mut domain.memory);
             if let TeardownProgress::Done { returned, owned } = progress {
+                if !domain.console.output.is_empty() {
+                    // Its last words are on their way; it does not go on, nor begin anew, before they are out.
+                    return;
+                }
                 self.world.mem.zero(domain.vcpu.vector_state);
                 let (returned, owned) = (u64::from(returned), u64::from(owned));
                 report::record(&Record::Frames {
@@ -164,7 +168,7 @@ impl Machine {
 
     fn finish(&mut self) -> ! {
         for index in 0..self.domains.len() {
-            self.terminal.flush(&mut self.domains, index);
+            self.terminal.flush_all(&mut self.domains, index);
         }
         let _ = self.audit();
         for domain in self.domains.iter().filter(|domain| !domain.has_ended()) {

@@ -214,6 +214,12 @@ impl Domain {
         }
     }
 
+    /// Whether it runs, or waits.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Live)
+    }
+
     /// Whether it is over.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
