@@ -36,6 +36,8 @@ numbered! {
         Destroyed = 15, "destroyed";
         /// The CPU raised a double fault while the guest ran, and its stack does not explain it.
         DoubleFault = 16, "double-fault";
+        /// It was in virtual-8086 mode when a trap came: an emulator let it in.
+        VirtualMode = 17, "virtual-8086-mode";
     }
 }
 
@@ -70,6 +72,7 @@ impl Reason {
             }
             Self::Destroyed => "none: it was ended from the console",
             Self::DoubleFault => "a trap that the CPU delivers by itself can be delivered",
+            Self::VirtualMode => "guests run 64-bit code: long mode has no virtual-8086 mode",
         }
     }
 
@@ -95,6 +98,10 @@ impl Reason {
                 "a trap frame written there would hit the hypervisor, or nothing"
             }
             Self::ReturnFrameInvalid => "the CPU cannot resume a guest at a place that it refuses",
+            Self::VirtualMode => {
+                "its selectors mean nothing, and no CPU can be brought there; QEMU's TCG can, by a 32-bit iret with VM \
+                 set, from any ring"
+            }
             Self::GuestPanic | Self::Destroyed => "",
             Self::OutOfMemory | Self::KernelImageInvalid => "a domain is built whole or not at all",
         }

@@ -1,7 +1,7 @@
 //! Where the switcher calls Rust. Interrupts are off; the root is the hypervisor's; the stack is named by the switcher's
 //! read-only page. A guest's registers are saved in its vCPU.
 use crate::machine::{self, machine};
-use crate::{crash, switcher};
+use crate::{crash, stacks, switcher};
 use abi::hypercall::Hypercall;
 use abi::trap::vector;
 use abi::version::XenVersion;
@@ -80,6 +80,24 @@ pub(crate) extern "C" fn ring0_fault(saved: *const Registers, cr3: u64, cr2: u64
     // SAFETY: the switcher pushed a whole `Registers` there; the stack is mapped under the hypervisor's root as well.
     let saved = unsafe { saved.read() };
     machine::ring0_fault(&saved, cr3, cr2)
+}
+
+/// Abandons all that is on the stack, and gives the next turn from its top.
+pub(crate) fn start_over() -> ! {
+    extern "C" fn turn() -> ! {
+        machine().next_turn()
+    }
+    // SAFETY: nothing below is returned to. Whoever was entered has the machine alone, and this is its last act.
+    unsafe {
+        core::arch::asm!(
+            "mov rsp, {top}",
+            "call {turn}",
+            "ud2",
+            top = in(reg) stacks::MAIN.top(),
+            turn = sym turn,
+            options(noreturn),
+        )
+    }
 }
 
 /// An NMI: counted. Nothing here touches what the interrupted code works on.

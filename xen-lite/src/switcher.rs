@@ -4,6 +4,7 @@
 //! read-write data ([`ReadWrite`]). The set belongs to the vCPU, not to the CPU: what an entry stores there only the same
 //! guest can read. The hypervisor changes it through the direct map, word by word, at the offsets below; the assembly
 //! takes the same offsets.
+use crate::trap::frame::ReturnFrame;
 use abi::layout::{GuestWords, PAGE_SIZE, SWITCHER_RO, SWITCHER_RW};
 use abi::selector::GDT_ENTRIES;
 use abi::trap::EXCEPTIONS;
@@ -266,5 +267,28 @@ impl Registers {
     #[must_use]
     pub const fn cpl(&self) -> u64 {
         self.cs & 3
+    }
+
+    /// The frame alone.
+    #[must_use]
+    pub const fn frame(&self) -> ReturnFrame {
+        ReturnFrame {
+            rip: self.rip,
+            cs: self.cs,
+            rflags: self.rflags,
+            rsp: self.rsp,
+            ss: self.ss,
+        }
+    }
+
+    /// Replaces the frame.
+    pub const fn set_frame(&mut self, frame: ReturnFrame) {
+        ReturnFrame {
+            rip: self.rip,
+            cs: self.cs,
+            rflags: self.rflags,
+            rsp: self.rsp,
+            ss: self.ss,
+        } = frame;
     }
 }

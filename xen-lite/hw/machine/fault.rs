@@ -7,16 +7,19 @@ use xen_lite::domain::End;
 use xen_lite::guest_mem;
 use xen_lite::recorder::Event;
 use xen_lite::switcher::{Registers, Slot, slot_vector};
+use xen_lite::trap::frame::{DirectTrap, direct_trap, rflags};
+use xen_lite::trap::table::Handler;
 use xen_lite::trap::verdict::{self, EntryPoint, FetchFault, FetchVerdict, Smep, Verdict, Window};
 
 impl Machine {
-    /// Ends the running domain with a record.
+    /// Ends the running domain with a record. A domain may also be found dead when its turn comes, and so may the next
+    /// one: what led here is abandoned, or the stack would grow with each of them.
     pub(crate) fn kill(&mut self, death: crash::Death) -> ! {
         let index = self.running_index();
         self.terminal.flush(&mut self.domains, index);
         crash::record(self, index, &death);
         self.end(index, End::Killed(death.reason));
-        self.next_turn()
+        entry::start_over()
     }
 
     /// A delivery to ring 1 found the stack pointer in the slot.
@@ -45,13 +48,39 @@ impl Machine {
             registers.rsp = domain.vcpu.set.user_rsp(&world.mem);
             registers.cs = u64::from(abi::selector::USER_CS);
             registers.ss = u64::from(abi::selector::USER_SS);
-            self.inject(vector::UD, 0)
+            self.invalid_opcode()
         }
         registers.rip = registers.rip.wrapping_sub(2);
         self.inject(
             vector::GP,
             u64::from(xen_lite::switcher::MISSING_SYSCALL_VECTOR) * 8 + 2,
         )
+    }
+
+    /// A #UD for the running guest, whichever way it has asked for it.
+    fn invalid_opcode(&mut self) -> ! {
+        let (world, domain) = self.world_and_running();
+        let Handler::Direct { address, .. } = domain.vcpu.traps.handler(vector::UD) else {
+            self.inject(vector::UD, 0)
+        };
+        let stack = domain.vcpu.kernel_stack;
+        let DirectTrap { words, handler } = direct_trap(domain.vcpu.registers.frame(), address, stack);
+        let frame = words.as_flattened();
+        match guest_mem::copy_to_guest(&world.frames, &mut world.mem, &domain.memory, handler.rsp, frame) {
+            Ok(()) => {
+                domain.vcpu.registers.set_frame(handler);
+                self.resume_running()
+            }
+            Err(fault) => {
+                let registers = domain.vcpu.registers;
+                let delivery = crash::delivery(domain, vector::UD, None, Some(stack));
+                let death = crash::Death::new(fault.as_stack())
+                    .delivery(delivery)
+                    .walked(handler.rsp, guest_mem::Access::Write)
+                    .registers(&registers);
+                self.kill(death)
+            }
+        }
     }
 
     /// A page fault in ring 1 with CR2 = rip.
@@ -129,14 +158,26 @@ impl Machine {
     }
 }
 
-/// A fault with CPL 0. In one of the switcher's windows it is the guest's; anywhere else it is ours.
+/// A fault with CPL 0. In one of the switcher's windows it is the guest's; anywhere else it is ours. Ring 0 has never the VM
+/// flag: a frame that has is a guest's, and its selectors are no selectors (QEMU's TCG lets guests into virtual-8086 mode).
 pub(crate) fn ring0_fault(saved: &Registers, cr3: u64, cr2: u64) -> ! {
     let raw = saved.vector;
     let nested_vector = slot_vector(raw).unwrap_or(raw as u8);
+    let machine = machine();
+    if saved.rflags & rflags::VIRTUAL_8086 != 0 && machine.loaded.is_some() {
+        let fault = verdict::Fault {
+            vector: nested_vector,
+            error_code: saved.error,
+            cr2,
+        };
+        let death = crash::Death::new(Reason::VirtualMode)
+            .fault(fault)
+            .registers(saved);
+        machine.kill(death)
+    }
     let Some(window) = entry::window_at(saved.rip) else {
         crash::hypervisor_fault(saved, nested_vector, cr3, cr2)
     };
-    let machine = machine();
     if machine.loaded.is_none() {
         crash::hypervisor_fault(saved, nested_vector, cr3, cr2)
     }

@@ -60,13 +60,17 @@ sw_stub_1:
     mov [rip + sw_rw + {SCRATCH_RCX}], rcx
     lea rcx, [rip + sw_ro + {TRAPS} + 16]
     jmp sw_bounce
-1:  and qword ptr [rsp + 24], ~0x100    // TF
+1:  test byte ptr [rsp + 26], 2         // VM: not ring 0 at all, see ring0_fault
+    jnz 2f
+    and qword ptr [rsp + 24], ~0x100    // TF
     push rax
     xor eax, eax
     mov dr7, rax
     pop rax
     add rsp, 8
     iretq
+2:  push 1
+    jmp sw_ring0
 SW_PLAIN 3
 SW_PLAIN 4
 SW_PLAIN 5
@@ -129,7 +133,12 @@ sw_masked_\vector:
     jmp sw_stub_\vector
 .endr
 .endm
-SW_MASKED 0, 1, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17, 19
+sw_masked_1:                            // not for one that ring 0 drops
+    test byte ptr [rsp + 8], 3
+    jz sw_stub_1
+    mov byte ptr [rip + sw_shared + {UPCALL_MASK}], 1
+    jmp sw_stub_1
+SW_MASKED 0, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17, 19
 
 // ------------------------------------------------------------------------------------------------------------
 // The bounce: rcx = slot, the guest's rcx is in scratch. Moves the six words of the frame to the guest's stack and
@@ -264,9 +273,11 @@ sw_interrupts:
 sw_interrupt:                           // [vector, rip, cs, rflags, rsp, ss]
     test byte ptr [rsp + 16], 3
     jz 1f
-    push qword ptr [rsp]                          // [vector, (error) vector, rip, ...]
+2:  push qword ptr [rsp]                // [vector, (error) vector, rip, ...]
     jmp sw_enter
-1:  push rax                            // the hypervisor idles in `sti; hlt`: leave it a note, on its own stack
+1:  test byte ptr [rsp + 26], 2         // VM: not ring 0 at all
+    jnz 2b
+    push rax                            // the hypervisor idles in `sti; hlt`: leave it a note, on its own stack
     push rcx
     mov rcx, [rsp + 16]
     movabs rax, offset {IDLE_INTERRUPT}
@@ -391,6 +402,8 @@ sw_stub_2:
     pop rax
     mov qword ptr [rsp - 8], 0
     test byte ptr [rsp + 8], 3
+    jnz sw_exit_iret
+    test byte ptr [rsp + 18], 2         // VM: not ring 0 at all
     jnz sw_exit_iret
     iretq
 

@@ -18,6 +18,7 @@ use crate::platform::PhysMem;
 use abi::errno::Errno;
 use abi::layout::{PAGE_SIZE, SLOT_BASE, SLOT_END, in_hypervisor_slot, is_canonical};
 use abi::mmu::PteFlags;
+use abi::reason::Reason;
 
 /// Why a copy was refused. Nothing was copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +42,24 @@ impl CopyFault {
     #[must_use]
     pub const fn errno(self) -> Errno {
         Errno::Fault
+    }
+
+    /// What a guest is killed for whose kernel stack cannot take what belongs on it.
+    #[must_use]
+    pub const fn as_stack(self) -> Reason {
+        match self {
+            Self::Wraps | Self::NonCanonical | Self::Refused(_, Refusal::NonCanonical) => {
+                Reason::KernelStackNonCanonical
+            }
+            Self::HypervisorSlot | Self::Refused(_, Refusal::HypervisorSlot) => Reason::KernelStackForbidden,
+            Self::NoRoot | Self::Refused(_, Refusal::NotPresent(_) | Refusal::NotATable(_)) => {
+                Reason::KernelStackNotPresent
+            }
+            Self::WrongFrame(_)
+            | Self::Refused(_, Refusal::ReadOnly(_) | Refusal::NoExecute(_) | Refusal::UserPage) => {
+                Reason::KernelStackReadOnly
+            }
+        }
     }
 }
 

@@ -429,3 +429,21 @@ fn a_user_page_is_data_to_ring_1_and_code_only_without_smep() {
     assert_eq!(g.write(BASE, &[1, 2, 3]), Ok(()));
     assert_eq!(g.read(BASE, 3), Ok(vec![1, 2, 3]));
 }
+
+#[test]
+fn a_stack_that_cannot_be_written_is_a_kill_with_its_own_reason() {
+    use abi::reason::Reason;
+    let mut g = guest();
+    for (va, reason) in [
+        (BASE + 2 * 4096, Reason::KernelStackReadOnly),
+        (BASE + 3 * 4096, Reason::KernelStackReadOnly),
+        (BASE + 4 * 4096, Reason::KernelStackNotPresent),
+        (BASE - 8, Reason::KernelStackNotPresent),
+        (1 << 47, Reason::KernelStackNonCanonical),
+        (0u64.wrapping_sub(4), Reason::KernelStackNonCanonical),
+        (CR2_WORD, Reason::KernelStackForbidden),
+    ] {
+        let fault = g.write(va, &[0; 8]).unwrap_err();
+        assert_eq!(fault.as_stack(), reason, "{va:#x}");
+    }
+}

@@ -2,12 +2,21 @@
 use abi::errno::Errno;
 use abi::layout::{SLOT_BASE, SLOT_END, in_hypervisor_slot, is_canonical};
 use abi::reason::Reason;
+use abi::selector::KERNEL_CS;
 use abi::trap::BounceFrame;
 
 /// Bits of RFLAGS (SDM vol. 1, 3.4.3).
 pub mod rflags {
     /// Always 1.
     pub const FIXED: u64 = 1 << 1;
+    /// A #DB after the next instruction.
+    pub const TRAP: u64 = 1 << 8;
+    /// An iretq would be a task's.
+    pub const NESTED_TASK: u64 = 1 << 14;
+    /// The next instruction has no breakpoint.
+    pub const RESUME: u64 = 1 << 16;
+    /// Virtual-8086 mode, which long mode does not have.
+    pub const VIRTUAL_8086: u64 = 1 << 17;
     /// Interrupts are on.
     pub const INTERRUPT: u64 = 1 << 9;
     /// What a guest may have as it likes: CF, PF, AF, ZF, SF, TF, DF, OF, RF, AC, ID.
@@ -114,6 +123,47 @@ impl ReturnFrame {
         })
     }
 }
+
+/// A trap as the CPU itself delivers it from ring 3, for where it cannot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DirectTrap {
+    /// What stands on the kernel's stack, from the new stack pointer on.
+    pub words: [[u8; 8]; 5],
+    /// Where the guest goes on.
+    pub handler: ReturnFrame,
+}
+
+/// What a trap gate of vector without error code does (SDM vol. 3A, 6.14.2): the interrupted frame below `stack`, which is
+/// 16-aligned; a null stack segment; flags kept but for TF, NT and RF.
+#[must_use]
+pub const fn direct_trap(interrupted: ReturnFrame, handler: u64, stack: u64) -> DirectTrap {
+    let ReturnFrame {
+        rip,
+        cs,
+        rflags,
+        rsp,
+        ss,
+    } = interrupted;
+    DirectTrap {
+        words: [
+            rip.to_le_bytes(),
+            cs.to_le_bytes(),
+            rflags.to_le_bytes(),
+            rsp.to_le_bytes(),
+            ss.to_le_bytes(),
+        ],
+        handler: ReturnFrame {
+            rip: handler,
+            cs: KERNEL_CS as u64,
+            rflags: rflags & !(rflags::TRAP | rflags::NESTED_TASK | rflags::RESUME),
+            rsp: stack.wrapping_sub(5 * 8),
+            ss: NULL_RING_1,
+        },
+    }
+}
+
+/// What the CPU loads into SS when it enters ring 1.
+const NULL_RING_1: u64 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -231,5 +281,35 @@ mod tests {
             ..ReturnFrame::default()
         };
         assert_eq!(ring_0.sanitised(), Err(Reason::ReturnFrameInvalid));
+    }
+
+    #[test]
+    fn a_direct_trap_leaves_the_frame_of_a_trap_gate() {
+        let interrupted = ReturnFrame {
+            rip: 0x40_0000,
+            cs: 0x33,
+            rflags: 0x202 | rflags::TRAP | rflags::RESUME | 1 << 18 | 1 << 10,
+            rsp: 0x7fff_f123,
+            ss: 0x2b,
+        };
+        let DirectTrap { words, handler } = direct_trap(interrupted, 0xffff_ffff_8000_1000, 0x5000);
+        assert_eq!(
+            words.map(u64::from_le_bytes),
+            [
+                interrupted.rip,
+                interrupted.cs,
+                interrupted.rflags,
+                interrupted.rsp,
+                interrupted.ss
+            ]
+        );
+        let expected = ReturnFrame {
+            rip: 0xffff_ffff_8000_1000,
+            cs: 0x19,
+            rflags: 0x202 | 1 << 18 | 1 << 10,
+            rsp: 0x5000 - 40,
+            ss: 1,
+        };
+        assert_eq!(handler, expected, "AC and DF are the user's, TF and RF are not");
     }
 }
