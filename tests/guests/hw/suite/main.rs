@@ -10,6 +10,7 @@ use guests::catalogue::{self, Case};
 use guests::runtime::{UNKNOWN_CASE, end, start_info, trap};
 use guests::{command_line, println, program};
 
+mod attacks;
 mod calls;
 mod console;
 mod descriptors;
@@ -17,6 +18,7 @@ mod events;
 mod exits;
 mod frames;
 mod handlers;
+mod nonsense;
 mod paging;
 mod privileged;
 mod raise;
@@ -48,6 +50,8 @@ const CODE: &[&[(&str, Run)]] = &[
     frames::CASES,
     switcher::CASES,
     console::CASES,
+    attacks::CASES,
+    nonsense::CASES,
 ];
 
 fn main() {

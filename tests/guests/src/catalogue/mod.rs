@@ -6,6 +6,7 @@
 use abi::reason::Reason;
 use core::fmt;
 
+mod attacks;
 mod events;
 mod injections;
 mod kills;
@@ -168,6 +169,30 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "console",
         cases: injections::CONSOLE,
+    },
+    Group {
+        name: "entries",
+        cases: attacks::ENTRIES,
+    },
+    Group {
+        name: "virtual-mode",
+        cases: attacks::VIRTUAL_MODE,
+    },
+    Group {
+        name: "edges",
+        cases: attacks::EDGES,
+    },
+    Group {
+        name: "dead-on-return",
+        cases: attacks::DEAD_ON_RETURN,
+    },
+    Group {
+        name: "greed",
+        cases: attacks::GREED,
+    },
+    Group {
+        name: "nonsense",
+        cases: attacks::NONSENSE,
     },
 ];
 
