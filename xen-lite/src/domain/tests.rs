@@ -10,7 +10,7 @@ use super::build::{self, Build, Builder};
 use super::*;
 use crate::addr::Level;
 use crate::descriptor::TssState;
-use crate::hypercall::{After, Outcome, World, dispatch};
+use crate::hypercall::{After, Outcome, Work, World, dispatch};
 use crate::paging::{TeardownProgress, audit};
 use crate::testing::{ArrayMem, frame_table};
 use crate::vcpu::Common;
@@ -102,6 +102,7 @@ impl Machine {
                 frames,
                 common,
                 after: After::default(),
+                work: Work::PER_CALL,
             },
             domains: vec![Domain::new(DomainId(0), config, set, vector_state)],
             modules: vec![&[], kernel()],

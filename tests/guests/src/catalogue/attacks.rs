@@ -118,9 +118,4 @@ pub(super) const NONSENSE: &[Case] = &[
     )
     .times(40),
     Case::anything_orderly("random-code-in-ring-3", "Random bytes are run in ring 3: what they do comes back to the guest kernel.").times(4),
-    Case::anything_orderly(
-        "random-calls",
-        "Random hypercalls, with arguments that are often nearly right.",
-    )
-    .times(8),
 ];
