@@ -22,6 +22,8 @@ pub(crate) const APIC_ADDRESS: u64 = 0xffff_ffff_c000_0000;
 
 const PAGE: u64 = abi::layout::PAGE_SIZE;
 const LARGE_PAGE: u64 = 2 << 20;
+/// One L2 table maps the machine-to-pfn table.
+const MOST_MACHINE_TO_PFN: u64 = 512 * LARGE_PAGE;
 /// Most pieces of free RAM: each range of the map, cut by each module and by the image.
 const MAX_FREE: usize = boot_info::MAX_RANGES + boot_info::MAX_MODULES + 1;
 /// Memory below is left to firmware and its tables.
@@ -121,6 +123,9 @@ impl Memory {
             },
         };
         let machine_to_pfn_size = (u64::from(frame_limit) * 8).next_multiple_of(LARGE_PAGE);
+        if machine_to_pfn_size > MOST_MACHINE_TO_PFN {
+            return Err("more than 512 GiB of RAM");
+        }
         let machine_to_pfn = bump.take(machine_to_pfn_size, LARGE_PAGE)?;
         let frame_table = bump.take(u64::from(frame_limit) * frame_info_size, PAGE)?;
         let heap = bump.take(heap_size, PAGE)?;

@@ -82,7 +82,7 @@ impl<M: PhysMem> World<'_, M> {
 pub struct After {
     /// Segment bases to load: FS, GS.
     pub bases: [Option<u64>; 2],
-    /// Another domain has got an event: it may be its turn.
+    /// Another domain has got an event, or a timer is set: the turn may end.
     pub notified: bool,
 }
 
@@ -173,6 +173,8 @@ fn carry_out(
         }
         Some(Hypercall::SetTimerOp) => {
             domain.vcpu.timer_ns = (first != 0).then_some(first);
+            // It may be over already, or before the end of the turn; also when this is one call of several.
+            world.after.notified = true;
             Outcome::DONE
         }
         Some(Hypercall::ConsoleIo) => match ConsoleIo::from_raw(first) {

@@ -198,7 +198,6 @@ impl Machine {
         let plain = self.world.after == After::default() && number != Hypercall::ConsoleIo.raw();
         let (world, domain) = self.world_and_running();
         plain
-            && number != Hypercall::SetTimerOp.raw()
             && !domain.memory.has_leaving_tables()
             && (domain.vcpu.upcall.is_none() || !event::is_due(&world.mem, domain.vcpu.set.shared_info()))
     }
@@ -219,8 +218,7 @@ impl Machine {
             let index = self.running_index();
             self.terminal.drain(&mut self.domains, index);
         }
-        // A new deadline may be over already, or come before the end of the slice.
-        if notified || number == Hypercall::SetTimerOp.raw() || self.running().memory.has_leaving_tables() {
+        if notified || self.running().memory.has_leaving_tables() {
             Next::Turn
         } else {
             Next::Caller
