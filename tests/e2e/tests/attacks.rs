@@ -1,7 +1,15 @@
 //! What a hostile guest kernel does to the ways in and out, to the edges of the address space, to others' time.
 use e2e::{Boot, MACHINE, WITNESS, groups, groups_with_one_audit};
-use image_builder::emulator::Machine;
+use image_builder::emulator::{Machine, Said};
+use image_builder::scene::{Options, Scene};
 use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
 
 const GROUPS: &[&str] = &["entries", "edges", "virtual-mode"];
 
@@ -69,4 +77,51 @@ fn one_call_takes_no_more_than_its_share_of_time() {
     });
     let scene = format!("{MACHINE}{WITNESS}{}", greed.concat());
     let _ = Boot::qemu("greed", &scene).counting().must_be_good();
+}
+
+/// Has QEMU raise NMIs until it is gone; returns how many.
+fn nmi_storm(socket: &Path) -> std::io::Result<u32> {
+    let stream = UnixStream::connect(socket)?;
+    let mut answers = BufReader::new(stream.try_clone()?).lines();
+    let mut ask = |command: &str| -> std::io::Result<()> {
+        writeln!(&stream, "{{\"execute\":\"{command}\"}}")?;
+        answers.next().unwrap_or(Ok(String::new())).map(drop)
+    };
+    // Its greeting is the first answer.
+    ask("qmp_capabilities")?;
+    let mut sent = 0;
+    while ask("inject-nmi").is_ok() {
+        sent += 1;
+        thread::sleep(Duration::from_micros(200));
+    }
+    Ok(sent)
+}
+
+#[test]
+fn nmis_at_all_times_do_no_harm() {
+    let socket = std::env::temp_dir().join(format!("xen-lite-{}.qmp", std::process::id()));
+    let scene = groups(&["frames", "entries", "calls"], Machine::Qemu);
+    let scene = Scene::from_toml(&scene).unwrap();
+    let mut options = Options::new("nmis");
+    options.limit = Some(Duration::from_secs(180));
+    options.extra = vec![
+        "-qmp".to_owned(),
+        format!("unix:{},server=on,wait=off", socket.display()),
+    ];
+    let mut storm = None;
+    let outcome = scene
+        .prepare(&options)
+        .unwrap()
+        .run(&Arc::new(AtomicBool::new(false)), |said| {
+            // Before the hypervisor has its own tables, an NMI resets the machine.
+            if matches!(said, Said::Machine(line) if line.is_event("domain-start")) && storm.is_none() {
+                let socket = socket.clone();
+                storm = Some(thread::spawn(move || nmi_storm(&socket)));
+            }
+        })
+        .unwrap();
+    let _ = std::fs::remove_file(&socket);
+    assert!(outcome.verdict.is_good(), "{}", outcome.report());
+    let sent = storm.expect("a domain has started").join().unwrap().unwrap();
+    assert!(sent > 200, "{sent} NMIs");
 }
