@@ -20,6 +20,9 @@ use std::time::Duration;
 /// How many lines of each kind a failure shows.
 const MOST_SHOWN: usize = 40;
 
+/// A group with more incarnations than this gets less memory for each.
+const SHORT_LIVES: usize = 20;
+
 /// A domain of the witness guest, which must be alive and beating at the end.
 pub const WITNESS: &str = "
     [[domain]]
@@ -55,13 +58,15 @@ pub fn group_domain(name: &str, machine: Machine) -> String {
         })
         .map(|end: End| format!("\"{end}\""))
         .collect();
+    // Building and scrubbing a domain is most of a short life.
+    let memory = if ends.len() > SHORT_LIVES { "1M" } else { "2M" };
     format!(
         "
         [[domain]]
         name = \"{name}\"
         kernel = \"suite\"
         cmdline = \"group={name}\"
-        memory = \"2M\"
+        memory = \"{memory}\"
         record = \"line\"
         restart = {{ policy = \"always\", max = {} }}
         expect = [{}]
