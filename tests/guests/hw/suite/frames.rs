@@ -11,8 +11,8 @@ use guests::runtime::code::{self, Slot};
 use guests::runtime::frame::{AC, BOUNCED_AT, FLAGS, Frame, IF, NT, TF};
 use guests::runtime::memory::{self, KERNEL_CODE, KERNEL_DATA, NX, USER_DATA};
 use guests::runtime::trap::{self, Hooked, bounced, direct, register};
-use guests::runtime::{call, tcg_null_ss};
-use guests::{check, check_eq};
+use guests::runtime::{call, start_info, tcg_null_ss};
+use guests::{check, check_eq, println};
 
 use super::Run;
 use super::raise::{BY_ITSELF, instructions, int, own_selector, works};
@@ -29,7 +29,9 @@ pub(crate) const CASES: &[(&str, Run)] = &[
     ("handler-writes-to-itself", writes_to_itself),
     ("handler-made-executable-without-flush", without_flush),
     ("other-handler-straddles", straddles),
+    ("stack-on-user-page", on_user_page),
     ("vector-state", vector_state),
+    ("extended-vector-state", extended_state),
     ("registers-survive-preemption", preemption),
 ];
 
@@ -384,6 +386,87 @@ fn straddles(_: u32) {
         (u64::from(vector::PF), at, page + PAGE_SIZE),
         "the second half of the handler's first instruction"
     );
+}
+
+fn on_user_page(_: u32) {
+    let page = memory::user_pages(1, USER_DATA);
+    for flags in [FLAGS, FLAGS | AC] {
+        let mut frame = Frame::ring1(code::kernel(&code::UD2), page + PAGE_SIZE - 64);
+        frame.rflags = flags;
+        let found = trap::run(&frame);
+        check_eq!(
+            (found.vector, found.rsp),
+            (u64::from(vector::UD), frame.rsp),
+            "a kernel stack on a user page"
+        );
+    }
+    let switched = call::stack_switch(page + PAGE_SIZE);
+    check!(switched.is_ok(), "stack_switch: {switched:?}");
+    let found = code::run_in_ring3(&code::UD2);
+    check_eq!(
+        (found.vector, found.at + 22 * 8),
+        (u64::from(vector::UD), page + PAGE_SIZE),
+        "the same from ring 3"
+    );
+}
+
+/// XCR0 and XSTATE_BV: x87, SSE, AVX.
+const STATES: u32 = 7;
+const AVX: u64 = 4;
+/// Where the upper halves of the YMM registers lie in the standard format, and where they end.
+const YMM_HIGH: core::ops::Range<u64> = 576..832;
+
+fn enabled_states() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: the caller has seen the flag that says so.
+    unsafe {
+        core::arch::asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack))
+    };
+    u64::from(low) | u64::from(high) << 32
+}
+
+fn save_extended(at: u64) {
+    // SAFETY: `at` is a zeroed page of this guest; these three components take less.
+    unsafe { core::arch::asm!("xsave64 [{}]", in(reg) at, in("eax") STATES, in("edx") 0, options(nostack)) };
+}
+
+fn load_extended(at: u64) {
+    // SAFETY: `at` holds an image that xsave64 wrote, with other register values; Rust uses no vector registers.
+    unsafe { core::arch::asm!("xrstor64 [{}]", in(reg) at, in("eax") STATES, in("edx") 0, options(nostack)) };
+}
+
+fn extended_state(_: u32) {
+    const STATE_BV: u64 = 512;
+    if start_info().flags & abi::start_info::flags::XSAVE == 0 || enabled_states() & AVX == 0 {
+        println!("this CPU has no AVX state");
+        return;
+    }
+    let (start, other) = (
+        memory::kernel_pages(1, KERNEL_DATA),
+        memory::kernel_pages(1, KERNEL_DATA),
+    );
+    save_extended(start);
+    let clean = YMM_HIGH.step_by(8).all(|at| memory::peek(start + at) == 0);
+    check!(clean, "the upper halves are zero at the start");
+    for round in 1..=20_u64 {
+        for at in YMM_HIGH.step_by(8) {
+            memory::poke(start + at, round.wrapping_mul(0x0303_0505_0707_0b0b) ^ at);
+        }
+        memory::poke(start + STATE_BV, u64::from(STATES));
+        load_extended(start);
+        call::block(1_000_000, 0);
+        for _ in 0..20 {
+            let _ = call::yield_now();
+        }
+        save_extended(other);
+        for at in YMM_HIGH.step_by(8) {
+            check_eq!(
+                memory::peek(other + at),
+                memory::peek(start + at),
+                "upper half at {at}, round {round}"
+            );
+        }
+    }
 }
 
 fn save_vectors(at: u64) {

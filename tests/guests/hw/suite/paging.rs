@@ -23,6 +23,7 @@ pub(crate) const CASES: &[(&str, Run)] = &[
     ("one-table-in-two-places", two_places),
     ("user-pages-and-ring-1", user_pages),
     ("stale-translations", stale),
+    ("stale-after-retype", stale_after_retype),
     ("fresh-frames-are-zero", fresh),
     ("no-alias-of-the-slot", no_alias),
 ];
@@ -520,6 +521,31 @@ fn stale(_: u32) {
     let done = call::update_va_mapping(page, value, UVMF_INVLPG);
     check!(done.is_ok(), "mapped again: {done:?}");
     check_eq!(memory::peek(page), 4, "the page is what it was");
+}
+
+fn stale_after_retype(_: u32) {
+    for command in PINS {
+        let page = spare();
+        let frame = memory::leaf(page).mfn();
+        let alias = memory::alias(page);
+        // Both translations are in the TLB, writable.
+        memory::poke(page, 0);
+        memory::poke(alias, 0);
+        for va in [page, alias] {
+            let done = call::update_va_mapping(va, memory::leaf(va).value & !W, abi::mmu::UVMF_NONE);
+            check!(done.is_ok(), "read-only, no flush asked for: {done:?}");
+        }
+        let pinned = call::mmuext(command, frame, 0);
+        check!(pinned.is_ok(), "{}: {pinned:?}", command.name());
+        for va in [page, alias] {
+            let stored = attempt(|| memory::poke(va + 8, P | W));
+            check!(
+                stored.is_err_and(|f| f.vector == 14 && f.error == 3),
+                "a store to the table at {va:#x} faults"
+            );
+            check_eq!(memory::peek(va + 8), 0, "nothing was stored");
+        }
+    }
 }
 
 fn fresh(_: u32) {

@@ -125,6 +125,15 @@ pub(super) const FRAMES: &[Case] = &[
         "x87 and SSE registers start clean, survive other domains' turns, and hold nothing of theirs.",
     ),
     Case::passes(
+        "stack-on-user-page",
+        "A kernel stack on a user page serves, with AC set and clear (there is no SMAP), and no fault of the bounce's \
+         own is made of it.",
+    ),
+    Case::passes(
+        "extended-vector-state",
+        "The upper halves of the AVX registers, where the CPU has them: clean at the start, kept, and nobody else's.",
+    ),
+    Case::passes(
         "registers-survive-preemption",
         "All general registers hold a pattern while timer ticks and other domains come and go.",
     ),
