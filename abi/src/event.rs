@@ -5,8 +5,9 @@
 //!
 //! - in ring 1, on the flat segments, with a [`crate::trap::BounceFrame`] as for a bounced trap (error code 0), and
 //!   [`SharedInfo::upcall_mask`] set;
-//! - inside the region that was registered with the upcall, on the frame that lies there already, with an error code of 0
-//!   pushed below it: a guest that returns by *clear the mask .. iretq* needs no more stack, however events fall.
+//! - inside the region that was registered with the upcall, on the frame that lies there already, with the interrupted
+//!   address in the error code's place below it: a guest that returns by *clear the mask .. iretq* needs no more stack,
+//!   however events fall.
 //!
 //! The upcall clears [`SharedInfo::upcall_pending`], takes [`SharedInfo::pending_sel`] and serves the ports. It saves and
 //! restores [`crate::layout::GuestWords`], which a trap inside it would overwrite.
@@ -43,7 +44,7 @@ numbered! {
         BindInterdomain = 0, "bind_interdomain";
         /// `(virq)`: returns a port for a [`Virq`]; one port each.
         BindVirq = 1, "bind_virq";
-        /// `(port)`: gives it up; the other end becomes unbound.
+        /// `(port)`: gives it up, and what is pending there; the other end becomes unbound.
         Close = 3, "close";
         /// `(port)`: notifies the other end.
         Send = 4, "send";

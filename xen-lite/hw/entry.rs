@@ -47,8 +47,8 @@ extern "C" fn slow_hypercall(a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, number
         [a1, a2, a3, a4, a5],
     );
     match outcome {
-        Outcome::Return { value, detail } if machine.may_return(number) => Result { value, detail },
-        outcome => machine.leave_hypercall(number, outcome),
+        Outcome::Return { value, detail } if machine.may_return() => Result { value, detail },
+        outcome => machine.leave_hypercall(outcome),
     }
 }
 

@@ -83,9 +83,14 @@ const MASK: usize = offset_of!(SharedInfo, evtchn_mask) / 8;
 const _: () =
     assert!(offset_of!(SharedInfo, upcall_pending) == 0 && offset_of!(SharedInfo, upcall_mask) == 1);
 
+/// A port's word in each of the two bitmaps, and its bit there.
+fn place(port: u16) -> (usize, u64) {
+    (usize::from(port) / 64 % (PORTS / 64), 1 << (port % 64))
+}
+
 /// Sets a port's pending bit, and, unless it is masked, what leads to it.
 pub fn raise(mem: &mut impl PhysMem, shared: Mfn, port: u16) {
-    let (word, bit) = (usize::from(port) / 64 % (PORTS / 64), 1 << (port % 64));
+    let (word, bit) = place(port);
     mem.set_bits(shared, PENDING + word, bit);
     if mem.read(shared, MASK + word) & bit == 0 {
         announce(mem, shared, word);
@@ -171,6 +176,10 @@ pub fn operate(
         }
         EventChannelOp::Close => {
             let port = live_port(caller, first)?;
+            let (word, bit) = place(port);
+            let shared = caller.vcpu.set.shared_info();
+            let pending = mem.read(shared, PENDING + word);
+            mem.write(shared, PENDING + word, pending & !bit);
             close(domains, own, port);
             Done::value(0_u16)
         }
@@ -211,7 +220,7 @@ pub fn operate(
         EventChannelOp::Unmask => {
             if first != 0 {
                 let port = live_port(caller, first)?;
-                let (word, bit) = (usize::from(port) / 64, 1_u64 << (port % 64));
+                let (word, bit) = place(port);
                 let shared = caller.vcpu.set.shared_info();
                 let mask = mem.read(shared, MASK + word);
                 mem.write(shared, MASK + word, mask & !bit);
@@ -290,3 +299,6 @@ pub fn close_all(domains: &mut [Domain], own: usize) {
         close(domains, own, port);
     }
 }
+
+#[cfg(test)]
+mod tests;

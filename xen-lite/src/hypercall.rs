@@ -84,6 +84,8 @@ pub struct After {
     pub bases: [Option<u64>; 2],
     /// Another domain has got an event, or a timer is set: the turn may end.
     pub notified: bool,
+    /// The console has got text.
+    pub written: bool,
 }
 
 /// How a hypercall ends.

@@ -1,10 +1,12 @@
 //! Entering a guest at its event upcall.
 use crate::domain::Domain;
 use crate::event;
-use crate::guest_mem::{self, Access, CopyFault, Refusal, copy_to_guest};
+use crate::guest_mem::{CopyFault, Refusal, copy_to_guest};
 use crate::hypercall::World;
 use crate::platform::PhysMem;
+use crate::switcher::ENTRY_FLAGS;
 use abi::reason::Reason;
+use abi::selector::{KERNEL_CS, KERNEL_SS};
 
 /// A registered upcall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,32 +47,32 @@ pub fn enter(world: &mut World<'_, impl PhysMem>, domain: &mut Domain) -> Entry 
     if !in_region {
         return Entry::Bounce;
     }
-    // [rip, cs, rflags, rsp, ss] of the return lies at rsp; the error code below it makes it a frame as any other.
+    // [rip, cs, rflags, rsp, ss] of the return lies at rsp; the word below it makes it a frame as any other. It says how
+    // far the return had come: by it the upcall finds the registers that a return keeps elsewhere meanwhile.
     let rsp = registers.rsp.wrapping_sub(8);
-    match copy_to_guest(&world.frames, &mut world.mem, &domain.memory, rsp, &[0; 8]) {
+    let interrupted = registers.rip.to_le_bytes();
+    match copy_to_guest(&world.frames, &mut world.mem, &domain.memory, rsp, &interrupted) {
         Ok(()) => {
             domain.vcpu.registers.rsp = rsp;
             domain.vcpu.registers.rip = upcall.address;
-            domain.vcpu.registers.rflags = crate::switcher::ENTRY_FLAGS;
+            domain.vcpu.registers.rflags = ENTRY_FLAGS;
+            // The return may run on segments of the guest's own, or on the null SS of a direct trap.
+            domain.vcpu.registers.cs = u64::from(KERNEL_CS);
+            domain.vcpu.registers.ss = u64::from(KERNEL_SS);
             Entry::AsItIs
         }
-        Err(fault) => Entry::Kill(refused_stack(world, domain, fault, rsp), rsp),
+        Err(fault) => Entry::Kill(refused_stack(fault), rsp),
     }
 }
 
-fn refused_stack(world: &World<'_, impl PhysMem>, domain: &Domain, fault: CopyFault, rsp: u64) -> Reason {
+const fn refused_stack(fault: CopyFault) -> Reason {
     match fault {
         CopyFault::NonCanonical | CopyFault::Wraps => Reason::KernelStackNonCanonical,
         CopyFault::HypervisorSlot => Reason::KernelStackForbidden,
-        CopyFault::Refused(..) | CopyFault::WrongFrame(_) | CopyFault::NoRoot => {
-            let walk = domain
-                .memory
-                .root()
-                .map(|root| guest_mem::walk(&world.frames, &world.mem, root, rsp).check(Access::Write));
-            match walk {
-                Some(Err(Refusal::NotPresent(_))) => Reason::KernelStackNotPresent,
-                _ => Reason::KernelStackReadOnly,
-            }
-        }
+        CopyFault::Refused(_, Refusal::NotPresent(_)) => Reason::KernelStackNotPresent,
+        CopyFault::Refused(..) | CopyFault::WrongFrame(_) | CopyFault::NoRoot => Reason::KernelStackReadOnly,
     }
 }
+
+#[cfg(test)]
+mod tests;

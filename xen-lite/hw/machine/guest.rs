@@ -3,7 +3,6 @@ use super::{Machine, RECORDER};
 use crate::cpu::SegmentBases;
 use crate::memory::DirectMap;
 use crate::{crash, switcher};
-use abi::hypercall::Hypercall;
 use abi::layout::HYPERVISOR_SLOT;
 use abi::reason::Reason;
 use abi::sched::ShutdownReason;
@@ -38,6 +37,7 @@ impl Machine {
 
     /// Takes the loaded vCPU off the CPU, keeping its state.
     pub(crate) fn unload(&mut self) {
+        self.stop_running();
         let Some(index) = self.loaded.take() else { return };
         if let Some(domain) = self.domains.get_mut(index) {
             let page = DirectMap::address(domain.vcpu.vector_state) as *mut u8;
@@ -145,6 +145,10 @@ impl Machine {
 
     /// The running guest takes a trap first; `registers` says where it stands.
     pub(super) fn inject(&mut self, vector: u8, error: u64) -> ! {
+        let (world, domain) = self.world_and_running();
+        if domain.vcpu.traps.masks_events(vector) {
+            event::mask_upcall(&mut world.mem, domain.vcpu.set.shared_info());
+        }
         self.inject_slot(slot_address(vector), error)
     }
 
@@ -159,7 +163,7 @@ impl Machine {
     }
 
     /// A hypercall that does not simply return.
-    pub(crate) fn leave_hypercall(&mut self, number: u64, outcome: Outcome) -> ! {
+    pub(crate) fn leave_hypercall(&mut self, outcome: Outcome) -> ! {
         let now = self.clock.now_ns();
         let domain = self.running();
         let registers = &mut domain.vcpu.registers;
@@ -169,7 +173,7 @@ impl Machine {
         match outcome {
             Outcome::Return { value, detail } => {
                 (registers.rax, registers.rdx) = (value, detail);
-                if self.finish_call(number) == Next::Caller {
+                if self.finish_call() == Next::Caller {
                     self.resume_running()
                 }
             }
@@ -194,8 +198,8 @@ impl Machine {
 
     /// Whether a hypercall's caller goes on at once, as it was: nothing is left to do and no event is due.
     #[inline]
-    pub(crate) fn may_return(&mut self, number: u64) -> bool {
-        let plain = self.world.after == After::default() && number != Hypercall::ConsoleIo.raw();
+    pub(crate) fn may_return(&mut self) -> bool {
+        let plain = self.world.after == After::default();
         let (world, domain) = self.world_and_running();
         plain
             && !domain.memory.has_leaving_tables()
@@ -203,8 +207,12 @@ impl Machine {
     }
 
     /// What a call has left to do before its caller goes on.
-    fn finish_call(&mut self, number: u64) -> Next {
-        let After { bases, notified } = core::mem::take(&mut self.world.after);
+    fn finish_call(&mut self) -> Next {
+        let After {
+            bases,
+            notified,
+            written,
+        } = core::mem::take(&mut self.world.after);
         if bases != [None; 2] {
             let now = SegmentBases::read();
             let [fs, gs] = bases;
@@ -214,7 +222,7 @@ impl Machine {
             }
             .load();
         }
-        if number == Hypercall::ConsoleIo.raw() {
+        if written {
             let index = self.running_index();
             self.terminal.drain(&mut self.domains, index);
         }

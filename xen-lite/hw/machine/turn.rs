@@ -46,7 +46,7 @@ impl Machine {
     }
 
     /// The vCPU that ran is charged for its time.
-    fn stop_running(&mut self) {
+    pub(super) fn stop_running(&mut self) {
         if let Some(since) = self.running_since.take() {
             let ran = self.clock.now_ns().saturating_sub(since);
             let domain = self.running();

@@ -303,3 +303,6 @@ fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
     let mut chunks = bytes.as_chunks::<8>().0.iter();
     [(); N].map(|()| chunks.next().map_or(0, |chunk| u64::from_le_bytes(*chunk)))
 }
+
+#[cfg(test)]
+mod tests;

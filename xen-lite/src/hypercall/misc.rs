@@ -210,7 +210,10 @@ pub(super) fn console_write(
                 .map_err(|fault| fault.errno())
         });
         match copied {
-            Ok(()) => done += domain.console.output.push(bytes),
+            Ok(()) => {
+                done += domain.console.output.push(bytes);
+                world.after.written = true;
+            }
             // Nothing accepted is dropped: what was taken before the fault is reported as taken.
             Err(errno) if done == 0 => return Err(errno),
             Err(_) => break,

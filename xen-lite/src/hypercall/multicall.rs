@@ -31,14 +31,14 @@ pub(super) fn multicall(
                 detail: done,
             };
         }
-        let result = entries
-            .checked_add(SIZE as u64 * done)
-            .ok_or(Errno::Fault)
-            .and_then(|address| one(world, domains, own, address));
-        if let Err(errno) = result {
+        let stopped = match entries.checked_add(SIZE as u64 * done) {
+            Some(address) => one(world, domains, own, address),
+            None => Err((Errno::Fault, 0)),
+        };
+        if let Err((errno, carried_out)) = stopped {
             return Outcome::Return {
                 value: errno.to_rax(),
-                detail: done,
+                detail: done + carried_out,
             };
         }
     }
@@ -51,18 +51,18 @@ pub(super) fn multicall(
 /// Carries out the entry at `address` and writes its result.
 ///
 /// # Errors
-/// The entry can be read or written no more.
+/// The entry could not be read, or its result not be written; and how many calls were carried out all the same.
 fn one(
     world: &mut World<'_, impl PhysMem>,
     domains: &mut [Domain],
     own: usize,
     address: u64,
-) -> Result<(), Errno> {
+) -> Result<(), (Errno, u64)> {
     let mut bytes = [0; SIZE];
     {
-        let domain = domains.get(own).ok_or(Errno::NoDomain)?;
+        let domain = domains.get(own).ok_or((Errno::NoDomain, 0))?;
         copy_from_guest(&world.frames, &mut world.mem, &domain.memory, address, &mut bytes)
-            .map_err(|fault| fault.errno())?;
+            .map_err(|fault| (fault.errno(), 0))?;
     }
     let words = bytes.as_chunks::<8>().0;
     let word = |index: usize| words.get(index).map_or(0, |bytes| u64::from_le_bytes(*bytes));
@@ -87,9 +87,9 @@ fn one(
         // None of these comes from any other call.
         Outcome::Yield | Outcome::Block { .. } | Outcome::Shutdown { .. } => (Errno::Perm.to_rax(), 0),
     };
-    let domain = domains.get_mut(own).ok_or(Errno::NoDomain)?;
+    let domain = domains.get_mut(own).ok_or((Errno::NoDomain, 1))?;
     world.take_apart(domain);
-    let address = address.checked_add(RESULT).ok_or(Errno::Fault)?;
+    let address = address.checked_add(RESULT).ok_or((Errno::Fault, 1))?;
     let results = [value, detail].map(u64::to_le_bytes);
     copy_to_guest(
         &world.frames,
@@ -98,6 +98,9 @@ fn one(
         address,
         results.as_flattened(),
     )
-    .map_err(|fault| fault.errno())?;
+    .map_err(|fault| (fault.errno(), 1))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

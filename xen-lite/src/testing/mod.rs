@@ -1,5 +1,6 @@
 //! Memory for tests: an array that notices when it is asked for what it does not have.
 pub(crate) mod machine;
+pub(crate) mod world;
 
 use crate::addr::Mfn;
 use crate::paging::{FrameInfo, FrameTable};

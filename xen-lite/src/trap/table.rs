@@ -132,6 +132,18 @@ impl TrapTable {
         slot.copied().unwrap_or(Handler::None)
     }
 
+    /// Whether the upcall is masked on the way to the handler of `vector`.
+    #[must_use]
+    pub fn masks_events(&self, vector: u8) -> bool {
+        matches!(
+            self.handler(vector),
+            Handler::Bounce {
+                mask_events: true,
+                ..
+            }
+        )
+    }
+
     /// The vector whose handler begins at `address`, exceptions first.
     #[must_use]
     pub fn vector_at(&self, address: u64) -> Option<u8> {
