@@ -17,6 +17,7 @@ pub mod event;
 pub mod frame;
 pub mod memory;
 pub mod trap;
+pub mod upcall;
 
 pub use entry::{end, start_info, tcg_null_ss};
 

@@ -28,6 +28,7 @@ mod returns;
 mod segments;
 mod stacks;
 mod switcher;
+mod upcalls;
 
 program!(main);
 
@@ -45,6 +46,7 @@ const CODE: &[&[(&str, Run)]] = &[
     paging::CASES,
     random::CASES,
     events::CASES,
+    upcalls::CASES,
     privileged::CASES,
     returns::CASES,
     frames::CASES,

@@ -11,6 +11,7 @@ mod events;
 mod injections;
 mod kills;
 mod refusals;
+mod upcalls;
 
 pub use injections::{JUMPS, JUMPS_EACH};
 pub use kills::SWEEP;
@@ -137,6 +138,22 @@ pub const GROUPS: &[Group] = &[
     Group {
         name: "random",
         cases: refusals::RANDOM,
+    },
+    Group {
+        name: "upcalls",
+        cases: upcalls::UPCALLS,
+    },
+    Group {
+        name: "upcall-ends",
+        cases: upcalls::UPCALL_ENDS,
+    },
+    Group {
+        name: "upcall-windows",
+        cases: upcalls::WINDOWS,
+    },
+    Group {
+        name: "upcall-peers",
+        cases: upcalls::PEERS,
     },
     Group {
         name: "events",
