@@ -11,6 +11,7 @@ mod loader;
 mod machine;
 mod monitor;
 mod programs;
+mod upcalls;
 
 #[test]
 fn every_file_of_tests_is_a_part_of_this_program() {
