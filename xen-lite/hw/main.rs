@@ -182,8 +182,8 @@ impl Machine {
         }
         self.terminal
             .introduce(&self.domains, image.console_domain() as usize);
-        for index in 0..self.domains.len() {
-            self.scheduler.set(index, State::Building);
+        for (index, domain) in self.domains.iter().enumerate() {
+            self.scheduler.add(index, domain.config.weight, State::Building);
         }
         self.next_turn()
     }

@@ -13,14 +13,11 @@ use xen_lite::event;
 use xen_lite::guest_mem;
 use xen_lite::hypercall::{After, Outcome};
 use xen_lite::platform::PhysMem;
-use xen_lite::sched::turn::State;
+use xen_lite::sched::turn::{State, Turn};
 use xen_lite::switcher::{Registers, UPCALL_SLOT, slot_address};
 use xen_lite::trap::frame::{ReturnFrame, guest_rflags};
 use xen_lite::upcall::{self, Entry};
 use xen_lite::vcpu::VcpuSet;
-
-/// How long a guest runs before others get their turn.
-const SLICE_NS: u64 = 10_000_000;
 
 impl Machine {
     /// Slot 256 names the boot set: no vCPU is loaded.
@@ -66,16 +63,14 @@ impl Machine {
         self.show_set(set);
     }
 
-    /// Goes on with a live domain for a slice.
-    pub(super) fn run(&mut self, index: usize) -> ! {
-        self.load(index);
+    /// Goes on with a live domain for its slice, or until somebody's timer is over.
+    pub(super) fn run(&mut self, turn: Turn) -> ! {
+        self.load(turn.domain);
         let now = self.clock.now_ns();
-        let timer = self
-            .domains
-            .iter()
-            .filter_map(|domain| domain.vcpu.timer_ns)
-            .min();
-        let slice = timer.map_or(SLICE_NS, |timer| timer.saturating_sub(now).clamp(1, SLICE_NS));
+        let timers = self.domains.iter().filter_map(|domain| domain.vcpu.timer_ns);
+        let slice = timers
+            .map(|timer| timer.saturating_sub(now))
+            .fold(turn.slice_ns, u64::min);
         self.running_since = Some(now);
         self.show_time(now);
         self.clock.arm(slice);
@@ -177,7 +172,7 @@ impl Machine {
                     self.resume_running()
                 }
             }
-            Outcome::Yield => {}
+            Outcome::Yield => self.scheduler.yield_turn(),
             Outcome::Block { timeout_ns, mask } => {
                 let index = self.running_index();
                 self.scheduler.set(index, State::blocked(now, timeout_ns, mask));

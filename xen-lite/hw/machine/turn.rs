@@ -27,20 +27,15 @@ impl Machine {
             self.raise_events(now, typed);
             self.wake(now);
             self.finish_if_over();
-            match self.scheduler.next_turn() {
-                Some(Turn {
-                    domain,
-                    work: Work::Run,
-                }) => self.run_or_clean(domain),
-                Some(Turn {
-                    domain,
-                    work: Work::Build,
-                }) => self.build(domain),
-                Some(Turn {
-                    domain,
-                    work: Work::TakeApart,
-                }) => self.take_back(domain),
-                None => self.idle(now),
+            let now = self.clock.now_ns();
+            let Some(turn) = self.scheduler.next_turn(now) else {
+                self.idle(now);
+                continue;
+            };
+            match turn.work {
+                Work::Run => self.run_or_clean(turn),
+                Work::Build => self.build(turn.domain),
+                Work::TakeApart => self.take_back(turn.domain),
             }
         }
     }
@@ -83,12 +78,12 @@ impl Machine {
     }
 
     /// A slice for a live domain; first, in its own time, what its last hypercall left to be taken apart.
-    fn run_or_clean(&mut self, index: usize) {
-        let Some(domain) = self.domains.get_mut(index) else {
+    fn run_or_clean(&mut self, turn: Turn) {
+        let Some(domain) = self.domains.get_mut(turn.domain) else {
             return;
         };
         if !domain.memory.has_leaving_tables() {
-            self.run(index)
+            self.run(turn)
         }
         for _ in 0..STEPS_PER_TURN {
             let World { mem, frames, .. } = &mut self.world;

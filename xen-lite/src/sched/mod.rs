@@ -6,5 +6,9 @@
     clippy::panic
 )]
 
+pub mod account;
 pub mod restart;
 pub mod turn;
+
+#[cfg(test)]
+mod simulation;
