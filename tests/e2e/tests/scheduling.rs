@@ -1,0 +1,157 @@
+//! Who gets how much of the CPU. Time is the number of executed instructions here, so each run is like the last one.
+use e2e::Boot;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+const MS: u64 = 1_000_000;
+
+/// What a domain of the guest `worker` said at its end.
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    /// What its whole pieces of work take, in nanoseconds.
+    worked: u64,
+    /// How long it ran.
+    virtual_time: u64,
+}
+
+/// From when to when work counts, in milliseconds of system time.
+struct Span {
+    from: u64,
+    until: u64,
+}
+
+impl Span {
+    fn ns(&self) -> u64 {
+        (self.until - self.from) * MS
+    }
+
+    /// A domain that works in this span.
+    fn worker(&self, name: &str, weight: u32, mode: &str) -> String {
+        let Self { from, until } = self;
+        format!(
+            "
+            [[domain]]
+            name = \"{name}\"
+            kernel = \"worker\"
+            cmdline = \"from={from} until={until} mode={mode}\"
+            memory = \"2M\"
+            weight = {weight}
+            "
+        )
+    }
+
+    fn share(&self, report: Report) -> f64 {
+        report.worked as f64 / self.ns() as f64
+    }
+}
+
+/// Boots the scene and collects what the workers said, by their names.
+fn reports(name: &str, scene: &str) -> BTreeMap<String, Report> {
+    let outcome = Boot::qemu(name, scene).counting().must_be_good();
+    let parse = |line: &str| {
+        let (name, rest) = line.trim_end().strip_prefix('[')?.split_once("] worked ")?;
+        let (worked, rest) = rest.split_once(" ns, virtual ")?;
+        let report = Report {
+            worked: worked.parse().ok()?,
+            virtual_time: rest.strip_suffix(" ns")?.parse().ok()?,
+        };
+        Some((name.to_owned(), report))
+    };
+    outcome.console.lines().filter_map(parse).collect()
+}
+
+#[test]
+fn eight_domains_share_the_cpu_by_their_weights() {
+    let span = Span {
+        from: 400,
+        until: 6_800,
+    };
+    let weights = [1, 1, 2, 4, 8, 16, 32, 64];
+    let mut scene = String::new();
+    for (domain, weight) in weights.iter().enumerate() {
+        scene += &span.worker(&format!("w{domain}"), *weight, "spin");
+    }
+    let reports = reports("shares", &scene);
+    let all: u32 = weights.iter().sum();
+    let mut table = String::new();
+    let mut worst: f64 = 0.0;
+    for (domain, weight) in weights.iter().enumerate() {
+        let share = span.share(reports[&format!("w{domain}")]);
+        let due = f64::from(*weight) / f64::from(all);
+        worst = worst.max((share / due - 1.0).abs());
+        let _ = writeln!(
+            table,
+            "weight {weight:2}: {:.3}% of {:.3}%",
+            share * 100.0,
+            due * 100.0
+        );
+    }
+    print!("{table}");
+    assert!(worst <= 0.05, "one is off by {:.1}%:\n{table}", worst * 100.0);
+}
+
+const SHORT: Span = Span {
+    from: 200,
+    until: 700,
+};
+
+#[test]
+fn neither_naps_nor_yields_take_anything_from_one_that_works() {
+    let others = [
+        "nap run=490000 sleep=1",
+        "nap run=2000 sleep=1",
+        "nap run=40000 sleep=10000",
+        "nap run=900000 sleep=100000",
+        "yield",
+    ];
+    let mut scene = SHORT.worker("victim", 256, "spin");
+    for (number, mode) in others.iter().enumerate() {
+        scene += &SHORT.worker(&format!("other{number}"), 256, mode);
+    }
+    let reports = reports("abuse", &scene);
+    let due = 1.0 / (others.len() + 1) as f64;
+    let victim = SHORT.share(reports["victim"]);
+    println!("{reports:#?}");
+    assert!(victim >= 0.95 * due, "the victim got {victim:.4} of {due:.4}");
+    for (number, mode) in others.iter().enumerate() {
+        let share = SHORT.share(reports[&format!("other{number}")]);
+        assert!(share <= 1.05 * due, "{mode} got {share:.4} of {due:.4}");
+    }
+}
+
+#[test]
+fn one_that_crashes_for_ever_pays_for_its_building_and_burial() {
+    let mut scene = SHORT.worker("victim", 256, "spin");
+    scene += "
+        [[domain]]
+        name = \"crasher\"
+        kernel = \"worker\"
+        cmdline = \"mode=crash\"
+        memory = \"16M\"
+        record = \"line\"
+        restart = { policy = \"always\", max = 12 }
+        expect = \"killed:no-handler\"
+    ";
+    let victim = SHORT.share(reports("crash-loop", &scene)["victim"]);
+    assert!(victim >= 0.95 / 2.0, "the victim got {victim:.4} of a half");
+}
+
+#[test]
+fn an_antisocial_pair_does_not_slow_the_work_of_a_victim() {
+    let victim = |name, others: &[&str]| {
+        let mut scene = SHORT.worker("victim", 256, "spin");
+        for mode in others {
+            scene += &SHORT.worker(mode, 256, mode);
+        }
+        reports(name, &scene)["victim"]
+    };
+    let rate = |report: Report| report.worked as f64 / report.virtual_time as f64;
+    let (alone, beside) = (victim("alone", &[]), victim("antisocial", &["calls", "touch"]));
+    println!("alone {alone:?}, beside {beside:?}");
+    assert!(
+        rate(beside) >= 0.95 * rate(alone),
+        "alone {alone:?}, beside the pair {beside:?}"
+    );
+    let share = SHORT.share(beside);
+    assert!(share >= 0.95 / 3.0, "the victim got {share:.4} of a third");
+}
