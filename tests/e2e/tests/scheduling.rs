@@ -64,7 +64,7 @@ fn reports(name: &str, scene: &str) -> BTreeMap<String, Report> {
 fn eight_domains_share_the_cpu_by_their_weights() {
     let span = Span {
         from: 400,
-        until: 6_800,
+        until: 4_400,
     };
     let weights = [1, 1, 2, 4, 8, 16, 32, 64];
     let mut scene = String::new();
@@ -86,7 +86,6 @@ fn eight_domains_share_the_cpu_by_their_weights() {
             due * 100.0
         );
     }
-    print!("{table}");
     assert!(worst <= 0.05, "one is off by {:.1}%:\n{table}", worst * 100.0);
 }
 
@@ -111,7 +110,6 @@ fn neither_naps_nor_yields_take_anything_from_one_that_works() {
     let reports = reports("abuse", &scene);
     let due = 1.0 / (others.len() + 1) as f64;
     let victim = SHORT.share(reports["victim"]);
-    println!("{reports:#?}");
     assert!(victim >= 0.95 * due, "the victim got {victim:.4} of {due:.4}");
     for (number, mode) in others.iter().enumerate() {
         let share = SHORT.share(reports[&format!("other{number}")]);
@@ -147,7 +145,6 @@ fn an_antisocial_pair_does_not_slow_the_work_of_a_victim() {
     };
     let rate = |report: Report| report.worked as f64 / report.virtual_time as f64;
     let (alone, beside) = (victim("alone", &[]), victim("antisocial", &["calls", "touch"]));
-    println!("alone {alone:?}, beside {beside:?}");
     assert!(
         rate(beside) >= 0.95 * rate(alone),
         "alone {alone:?}, beside the pair {beside:?}"
