@@ -146,10 +146,9 @@ impl Terminal {
         let _ = out.write_str("\n");
     }
 
-    /// What domains have written goes out as far as the port has room. Keys go to the monitor while it is open, and else
-    /// to the console's domain as far as it has room; one that has ended for good reads no more, and its keys go nowhere.
+    /// Keys go to the monitor while it is open, and else to the console's domain as far as it has room; one that has ended
+    /// for good reads no more, and its keys go nowhere.
     pub(crate) fn poll(&mut self, domains: &mut [Domain]) -> Typed {
-        self.drain_all(domains);
         let mut keys = None;
         for _ in 0..MOST_KEYS {
             let Some(byte) = self.held.take().or_else(|| self.uart.receive()) else {
@@ -207,12 +206,18 @@ impl Terminal {
         self.lines.write(&mut self.monitor_stream, bytes, &mut self.uart);
     }
 
-    /// Passes on what domains have written, each in its turn.
-    fn drain_all(&mut self, domains: &mut [Domain]) {
+    /// Passes on what domains have written, each in its turn, as far as the port has room; says after whose it was, so that
+    /// the work can be charged.
+    pub(crate) fn drain_all(&mut self, domains: &mut [Domain], mut passed_on: impl FnMut(usize)) {
         let end = self.uart.sent().wrapping_add(SHARE);
         for step in 0..domains.len() {
             let index = (self.first + step) % domains.len();
-            if !self.drain_until(domains, index, end) {
+            let before = self.uart.sent();
+            let has_time = self.drain_until(domains, index, end);
+            if self.uart.sent() != before {
+                passed_on(index);
+            }
+            if !has_time {
                 self.first = index + 1;
                 return;
             }

@@ -152,7 +152,7 @@ impl Clock {
     }
 
     fn ns(&self, ticks: u64) -> u64 {
-        (u128::from(ticks) * u128::from(self.ns_per_tick) >> 32) as u64
+        ((u128::from(ticks) * u128::from(self.ns_per_tick)) >> 32) as u64
     }
 
     fn at(&self, tsc: u64) -> u64 {

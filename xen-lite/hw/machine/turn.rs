@@ -22,6 +22,7 @@ impl Machine {
     pub(crate) fn next_turn(&mut self) -> ! {
         self.stop_running();
         loop {
+            self.drain_consoles();
             let typed = self.take_keys();
             let now = self.clock.now_ns();
             self.raise_events(now, typed);
@@ -38,6 +39,23 @@ impl Machine {
                 Work::TakeApart => self.take_back(turn.domain),
             }
         }
+    }
+
+    /// What domains have written goes out, each at its own expense.
+    fn drain_consoles(&mut self) {
+        let Self {
+            terminal,
+            domains,
+            scheduler,
+            clock,
+            ..
+        } = self;
+        let mut since = clock.now_ns();
+        terminal.drain_all(domains, |index| {
+            let now = clock.now_ns();
+            scheduler.charge_to(index, now.saturating_sub(since));
+            since = now;
+        });
     }
 
     /// The vCPU that ran is charged for its time.
