@@ -1,4 +1,5 @@
 //! All end-to-end tests: one program, so that two emulators are busy from beginning to end.
+mod attacks;
 mod counts;
 mod demos;
 mod documents;
@@ -11,6 +12,7 @@ mod loader;
 mod machine;
 mod monitor;
 mod programs;
+mod scheduling;
 mod upcalls;
 
 #[test]

@@ -284,7 +284,8 @@ pub fn now_ns() -> (u64, u64) {
     loop {
         let version = time(offset_of!(TimeInfo, version));
         let ticks = tsc().wrapping_sub(time(offset_of!(TimeInfo, tsc_timestamp)));
-        let since = (u128::from(ticks) * u128::from(time(offset_of!(TimeInfo, tsc_to_ns_mul))) >> 32) as u64;
+        let since =
+            ((u128::from(ticks) * u128::from(time(offset_of!(TimeInfo, tsc_to_ns_mul)))) >> 32) as u64;
         let now = time(offset_of!(TimeInfo, system_time_ns)) + since;
         let ran = time(offset_of!(TimeInfo, virtual_time_ns)) + since;
         if time(offset_of!(TimeInfo, version)) == version {
