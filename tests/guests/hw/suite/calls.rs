@@ -637,7 +637,7 @@ fn multicall_refuses(_: u32) {
         let returned = call::call(Hypercall::Multicall, &[list, 2]);
         check_eq!(
             (returned.ok(), returned.detail),
-            (Err(Errno::Fault), 0),
+            (Err(Errno::Fault), 1),
             "a list that goes away"
         );
         memory::set(list, value);
