@@ -10,12 +10,11 @@
 #![no_std]
 #![no_main]
 
-use abi::layout::{PAGE_SIZE, TIME_PAGE};
+use abi::layout::PAGE_SIZE;
 use abi::sched::WAKE_EVENT;
-use abi::time::TimeInfo;
-use core::mem::offset_of;
 use guests::runtime::memory::{self, KERNEL_DATA};
-use guests::runtime::{self, call, start_info, trap};
+use guests::runtime::upcall::now_ns;
+use guests::runtime::{call, start_info, trap};
 use guests::{check, command_line, println, program};
 
 program!(main);
@@ -56,24 +55,22 @@ fn main() {
     let from = number("from").unwrap_or(0) * MS;
     let until = number("until").unwrap_or(1_000) * MS;
 
-    let clock = Clock::new();
-    let now = clock.at(runtime::tsc());
+    let (now, _) = now_ns();
     check!(now < from, "at {now} it is ready to work");
     sleep_for(from - now);
-    check!(clock.at(runtime::tsc()) >= from, "it has slept");
 
-    let virtual_before = virtual_time();
+    let (mut before, virtual_before) = now_ns();
+    check!(before >= from, "it has slept");
     let (mut pieces, mut least, mut awake) = (0, 0, 0);
-    let mut before = runtime::tsc();
     loop {
         for round in 0..ROUNDS {
             core::hint::black_box(round);
         }
-        let after = runtime::tsc();
-        if clock.at(after) >= until {
+        let (after, _) = now_ns();
+        if after >= until {
             break;
         }
-        let taken = after.wrapping_sub(before);
+        let taken = after - before;
         // The first piece is shorter: nothing of an earlier round comes before it.
         least = if pieces < 2 { taken } else { least.min(taken) };
         before = after;
@@ -81,7 +78,7 @@ fn main() {
         awake += 1;
         match habit {
             Habit::Spin => continue,
-            Habit::Nap if clock.ns(awake * least) < run => continue,
+            Habit::Nap if awake * least < run => continue,
             Habit::Nap => {
                 awake = 0;
                 sleep_for(sleep);
@@ -97,12 +94,12 @@ fn main() {
             }
             Habit::Touch => (0..PAGES).for_each(|page| memory::poke(pages + page * PAGE_SIZE, pieces)),
         }
-        before = runtime::tsc();
+        (before, _) = now_ns();
     }
-    let virtual_after = virtual_time();
+    let (_, virtual_after) = now_ns();
     println!(
         "worked {} ns, virtual {} ns",
-        clock.ns(pieces * least),
+        pieces * least,
         virtual_after - virtual_before
     );
 }
@@ -111,51 +108,4 @@ fn main() {
 fn sleep_for(ns: u64) {
     let slept = call::block(ns, WAKE_EVENT);
     check!(slept.ok().is_ok(), "the sleep: {slept:x?}");
-}
-
-/// System time from the TSC. Its rate does not change, so the page is read once.
-struct Clock {
-    tsc: u64,
-    system_time_ns: u64,
-    ns_per_tick: u64,
-}
-
-fn time_word(offset: usize) -> u64 {
-    memory::peek(TIME_PAGE + offset as u64)
-}
-
-/// Reads something that may change between two of this domain's instructions.
-fn consistent<T>(read: impl Fn() -> T) -> T {
-    loop {
-        let version = time_word(offset_of!(TimeInfo, version));
-        let value = read();
-        if time_word(offset_of!(TimeInfo, version)) == version {
-            return value;
-        }
-    }
-}
-
-fn virtual_time() -> u64 {
-    consistent(|| {
-        let since = runtime::tsc().wrapping_sub(time_word(offset_of!(TimeInfo, tsc_timestamp)));
-        time_word(offset_of!(TimeInfo, virtual_time_ns)) + Clock::new().ns(since)
-    })
-}
-
-impl Clock {
-    fn new() -> Self {
-        consistent(|| Self {
-            tsc: time_word(offset_of!(TimeInfo, tsc_timestamp)),
-            system_time_ns: time_word(offset_of!(TimeInfo, system_time_ns)),
-            ns_per_tick: time_word(offset_of!(TimeInfo, tsc_to_ns_mul)),
-        })
-    }
-
-    fn ns(&self, ticks: u64) -> u64 {
-        ((u128::from(ticks) * u128::from(self.ns_per_tick)) >> 32) as u64
-    }
-
-    fn at(&self, tsc: u64) -> u64 {
-        self.system_time_ns + self.ns(tsc.wrapping_sub(self.tsc))
-    }
 }
