@@ -236,11 +236,7 @@ impl Scheduler {
         };
         slot.joins |= !slot.has_work();
         slot.state = state;
-        if state != State::Runnable {
-            // A warp is for running.
-            slot.is_fresh = false;
-            slot.account.unwarp();
-        }
+        slot.is_fresh = false;
     }
 
     /// Whether a domain is paused.
@@ -332,9 +328,14 @@ impl Scheduler {
             let counts = last == Some(domain) || (slot.has_work() && !slot.joins);
             counts.then(|| slot.account.actual())
         });
-        let time = self.time.max(least.min().unwrap_or(self.time));
+        // It never goes back: all that are counted joined no earlier than it was, and only go on.
+        let time = least.min().unwrap_or(self.time);
         self.time = time;
         for slot in self.slots_mut() {
+            // A warp is for running. It ends here, when what was run warped has been charged as such.
+            if slot.state != State::Runnable {
+                slot.account.unwarp();
+            }
             if slot.joins && slot.has_work() {
                 slot.joins = false;
                 slot.account.catch_up(time);
@@ -625,6 +626,43 @@ mod tests {
         let sequence = turns(&mut scheduler, now, 40);
         let times = sequence.iter().filter(|domain| **domain == 1).count();
         assert!((15..25).contains(&times), "{sequence:?}");
+    }
+
+    #[test]
+    fn being_paused_earns_nothing() {
+        let mut scheduler = with(&[State::Runnable, State::Runnable]);
+        scheduler.next_turn(0);
+        scheduler.pause(1);
+        scheduler.next_turn(1_000_000_000);
+        scheduler.unpause(1);
+        let sequence = turns(&mut scheduler, &mut 1_000_000_000, 40);
+        let times = sequence.iter().filter(|domain| **domain == 1).count();
+        assert!((15..25).contains(&times), "{sequence:?}");
+    }
+
+    #[test]
+    fn a_woken_domain_that_has_borrowed_waits_until_the_other_is_level() {
+        let mut scheduler = with(&[State::Runnable, SLEEPING]);
+        scheduler.next_turn(0);
+        scheduler.wake(1, WAKE_INPUT);
+        assert_eq!(scheduler.next_turn(1_000_000).unwrap().domain, 1);
+        scheduler.set(1, SLEEPING);
+        scheduler.next_turn(1_600_000);
+        scheduler.wake(1, WAKE_INPUT);
+        let turn = scheduler.next_turn(1_800_000).unwrap();
+        assert_eq!((turn.domain, turn.slice_ns), (0, 400_000));
+        assert_eq!(scheduler.next_turn(2_200_000).unwrap().domain, 1);
+    }
+
+    #[test]
+    fn taking_apart_is_not_warped() {
+        let mut scheduler = with(&[State::Runnable, SLEEPING]);
+        scheduler.next_turn(0);
+        scheduler.wake(1, WAKE_INPUT);
+        scheduler.next_turn(1_000_000);
+        scheduler.set(1, State::Dying);
+        let turn = scheduler.next_turn(1_100_000).unwrap();
+        assert_eq!((turn.work, turn.slice_ns), (Work::TakeApart, 900_000));
     }
 
     #[test]
