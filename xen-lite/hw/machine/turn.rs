@@ -84,7 +84,7 @@ impl Machine {
     fn wake(&mut self, now: u64) {
         let mem = &self.world.mem;
         for (index, domain) in self.domains.iter_mut().enumerate() {
-            if self.scheduler.wake(index, domain.conditions(mem)) {
+            if self.scheduler.sleeps(index) && self.scheduler.wake(index, domain.conditions(mem)) {
                 domain.wake(mem);
             }
         }

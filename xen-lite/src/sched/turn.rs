@@ -143,9 +143,41 @@ impl Slot {
         self.work().is_some()
     }
 
-    /// Who is first: the least.
-    fn rank(&self) -> impl Ord + Copy + use<> {
-        (self.account.effective(), !self.is_fresh, self.last_turn)
+    /// A warp is for running. It ends when what was run warped has been charged as such.
+    fn end_warp_unless_running(&mut self) {
+        if self.state != State::Runnable {
+            self.account.unwarp();
+        }
+    }
+
+    /// Among equal virtual times the least is first.
+    const fn rank(&self) -> (bool, u64) {
+        (!self.is_fresh, self.last_turn)
+    }
+}
+
+/// A set of domains.
+#[derive(Clone, Copy, Default, Debug)]
+struct Set(u128);
+
+const _: () = assert!(MAX_DOMAINS <= u128::BITS as usize);
+
+impl Set {
+    const fn put(&mut self, domain: usize, is_in: bool) {
+        if domain < MAX_DOMAINS {
+            let bit = 1 << domain;
+            self.0 = if is_in { self.0 | bit } else { self.0 & !bit };
+        }
+    }
+}
+
+impl Iterator for Set {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let first = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.wrapping_sub(1);
+        (first < MAX_DOMAINS).then_some(first)
     }
 }
 
@@ -167,8 +199,14 @@ pub struct Scheduler {
     slots: [Slot; MAX_DOMAINS],
     /// Slots from here on are absent.
     count: usize,
+    /// Those that have something to do.
+    ready: Set,
+    /// Whether some of them have yet to join.
+    any_joins: bool,
+    /// No deadline is earlier; `u64::MAX` for none.
+    soonest: u64,
     current: Option<Current>,
-    /// The least actual virtual time of those that have something to do, or the last one that there was.
+    /// The least actual virtual time of those that have something to do, when the last of them joined or left.
     time: VirtualTime,
     turns: u64,
 }
@@ -186,6 +224,9 @@ impl Scheduler {
         Self {
             slots: [Slot::ABSENT; MAX_DOMAINS],
             count: 0,
+            ready: Set(0),
+            any_joins: false,
+            soonest: u64::MAX,
             current: None,
             time: VirtualTime::START,
             turns: 0,
@@ -223,6 +264,12 @@ impl Scheduler {
             .unwrap_or_default()
     }
 
+    /// Whether a domain sleeps, so that [`Self::wake`] may wake it.
+    #[must_use]
+    pub fn sleeps(&self, domain: usize) -> bool {
+        matches!(self.state(domain), State::Blocked { .. })
+    }
+
     /// What a domain has been charged, all its incarnations together.
     #[must_use]
     pub fn spent_ns(&self, domain: usize) -> u64 {
@@ -231,12 +278,29 @@ impl Scheduler {
 
     /// Says what a domain is doing from now on; ignored where there is no such domain.
     pub fn set(&mut self, domain: usize, state: State) {
+        let has_turn = self.current.is_some_and(|current| current.domain == domain);
+        self.change(domain, |slot| {
+            slot.state = state;
+            slot.is_fresh = false;
+            if !has_turn {
+                slot.end_warp_unless_running();
+            }
+        });
+        self.soonest = self.soonest.min(state.deadline().unwrap_or(u64::MAX));
+    }
+
+    /// Every change of what a domain has to do.
+    fn change(&mut self, domain: usize, change: impl FnOnce(&mut Slot)) {
         let Some(slot) = self.slots_mut().get_mut(domain) else {
             return;
         };
-        slot.joins |= !slot.has_work();
-        slot.state = state;
-        slot.is_fresh = false;
+        let had_work = slot.has_work();
+        change(slot);
+        let has_work = slot.has_work();
+        slot.joins |= !had_work;
+        let joins = slot.joins && has_work;
+        self.any_joins |= joins;
+        self.ready.put(domain, has_work);
     }
 
     /// Whether a domain is paused.
@@ -247,17 +311,12 @@ impl Scheduler {
 
     /// Gives a domain no turn to run from now on. It is built and taken apart as any other, and its waits end as they would.
     pub fn pause(&mut self, domain: usize) {
-        if let Some(slot) = self.slots_mut().get_mut(domain) {
-            slot.is_paused = true;
-        }
+        self.change(domain, |slot| slot.is_paused = true);
     }
 
     /// Lets a paused domain go on.
     pub fn unpause(&mut self, domain: usize) {
-        if let Some(slot) = self.slots_mut().get_mut(domain) {
-            slot.joins |= !slot.has_work();
-            slot.is_paused = false;
-        }
+        self.change(domain, |slot| slot.is_paused = false);
     }
 
     /// The domain that has the turn lets others run, if they are due.
@@ -281,7 +340,9 @@ impl Scheduler {
     /// The next turn, from now on. `None`: nobody has anything to do, and the CPU may halt until [`Self::next_deadline`].
     pub fn next_turn(&mut self, now: u64) -> Option<Turn> {
         self.charge(now);
-        self.admit(now);
+        if self.any_joins || self.has_left() {
+            self.admit(now);
+        }
         let [first, second] = self.leaders();
         let rival_of = |domain| if first == Some(domain) { second } else { first };
         let last = self.current.take();
@@ -315,28 +376,37 @@ impl Scheduler {
         let Some(mut current) = self.current else { return };
         if let Some(slot) = self.slots_mut().get_mut(current.domain) {
             slot.account.spend(now.saturating_sub(current.charged_to));
+            slot.end_warp_unless_running();
         }
         current.charged_to = current.charged_to.max(now);
         self.current = Some(current);
     }
 
+    /// Those that have something to do.
+    fn ready(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        self.ready
+            .filter_map(|domain| Some((domain, self.slots.get(domain)?)))
+    }
+
+    /// Whether the domain that had the turn has nothing to do any more.
+    fn has_left(&self) -> bool {
+        let last = self.current.and_then(|current| self.slots().get(current.domain));
+        last.is_some_and(|slot| !slot.has_work())
+    }
+
     /// Moves scheduler time on, and lets those join that have got something to do.
     fn admit(&mut self, now: u64) {
+        let settled = self.ready().map(|(_, slot)| slot).filter(|slot| !slot.joins);
         // Who had the turn counts, even if it has nothing to do any more: it had until now.
-        let last = self.current.map(|current| current.domain);
-        let least = self.slots().iter().enumerate().filter_map(|(domain, slot)| {
-            let counts = last == Some(domain) || (slot.has_work() && !slot.joins);
-            counts.then(|| slot.account.actual())
-        });
+        let last = self.current.and_then(|current| self.slots().get(current.domain));
+        let least = settled.chain(last).map(|slot| slot.account.actual()).min();
         // It never goes back: all that are counted joined no earlier than it was, and only go on.
-        let time = least.min().unwrap_or(self.time);
+        let time = least.unwrap_or(self.time);
         self.time = time;
-        for slot in self.slots_mut() {
-            // A warp is for running. It ends here, when what was run warped has been charged as such.
-            if slot.state != State::Runnable {
-                slot.account.unwarp();
-            }
-            if slot.joins && slot.has_work() {
+        for domain in self.ready {
+            if let Some(slot) = self.slots.get_mut(domain)
+                && slot.joins
+            {
                 slot.joins = false;
                 slot.account.catch_up(time);
                 if slot.is_fresh {
@@ -344,24 +414,29 @@ impl Scheduler {
                 }
             }
         }
+        self.any_joins = false;
     }
 
     /// The first two of those that have something to do.
     fn leaders(&self) -> [Option<usize>; 2] {
-        let mut leaders = [None; 2];
-        for (domain, slot) in self.slots().iter().enumerate() {
-            if !slot.has_work() {
+        let (mut first, mut second) = (None, None);
+        for (domain, slot) in self.ready() {
+            let entry = (slot.account.effective(), domain, slot);
+            let is_before = |other: &Option<(VirtualTime, usize, &Slot)>| match other {
+                None => true,
+                Some((time, ..)) if entry.0 != *time => entry.0 < *time,
+                Some((_, number, other)) => (slot.rank(), domain) < (other.rank(), *number),
+            };
+            if !is_before(&second) {
                 continue;
             }
-            let entry = Some((slot.rank(), domain));
-            let [first, second] = &mut leaders;
-            if first.is_none() || entry < *first {
-                (*first, *second) = (entry, *first);
-            } else if second.is_none() || entry < *second {
-                *second = entry;
+            if is_before(&first) {
+                (first, second) = (Some(entry), first);
+            } else {
+                second = Some(entry);
             }
         }
-        leaders.map(|entry| entry.map(|(_, domain)| domain))
+        [first, second].map(|entry| entry.map(|(_, domain, _)| domain))
     }
 
     /// Whether the domain that had the turn keeps it, where `rival` is the first of the others.
@@ -384,9 +459,8 @@ impl Scheduler {
             (Some(own), Some(rival)) => turn_left_ns(current, own, rival, now),
             _ => LONGEST_NS,
         };
-        let until_wake = self.next_deadline().map_or(LONGEST_NS, |deadline| {
-            deadline.saturating_sub(now).max(least_left_ns(current, now))
-        });
+        // A sleeper that was woken before its time may have left a deadline behind: that turn is shorter, once.
+        let until_wake = self.soonest.saturating_sub(now).max(least_left_ns(current, now));
         turn_left.min(until_wake).clamp(SLOP_NS, LONGEST_NS)
     }
 
@@ -406,6 +480,9 @@ impl Scheduler {
 
     /// Wakes whose time has come: calls `woken` with each domain that slept and may run now.
     pub fn expire(&mut self, now: u64, mut woken: impl FnMut(usize)) {
+        if now < self.soonest {
+            return;
+        }
         for domain in 0..self.count {
             let state = self.state(domain);
             if state.deadline().is_none_or(|deadline| deadline > now) {
@@ -420,6 +497,7 @@ impl Scheduler {
                 _ => {}
             }
         }
+        self.soonest = self.next_deadline().unwrap_or(u64::MAX);
     }
 
     /// The earliest time at which [`Self::expire`] has something to do.
