@@ -719,6 +719,31 @@ mod tests {
     }
 
     #[test]
+    fn sleeping_while_everybody_sleeps_earns_nothing() {
+        let mut scheduler = with(&[State::Runnable, SLEEPING]);
+        scheduler.next_turn(0);
+        scheduler.set(0, SLEEPING);
+        let now = &mut 1_000_000_000;
+        assert_eq!(scheduler.next_turn(*now), None);
+        for domain in [0, 1] {
+            scheduler.wake(domain, WAKE_INPUT);
+        }
+        let sequence = turns(&mut scheduler, now, 40);
+        let times = sequence.iter().filter(|domain| **domain == 1).count();
+        assert!((15..25).contains(&times), "{sequence:?}");
+    }
+
+    #[test]
+    fn a_warp_ends_with_a_domain_that_waits_for_its_turn() {
+        let mut scheduler = with(&[State::Runnable, SLEEPING]);
+        scheduler.next_turn(0);
+        scheduler.wake(1, WAKE_INPUT);
+        assert_eq!(scheduler.next_turn(LEAST_NS / 2).unwrap().domain, 0);
+        scheduler.set(1, State::Dying);
+        assert_eq!(scheduler.next_turn(2 * LEAST_NS).unwrap().domain, 0);
+    }
+
+    #[test]
     fn a_woken_domain_that_has_borrowed_waits_until_the_other_is_level() {
         let mut scheduler = with(&[State::Runnable, SLEEPING]);
         scheduler.next_turn(0);
