@@ -2,6 +2,7 @@
 use crate::machine::Machine;
 use crate::memory::DirectMap;
 use crate::serial::Uart;
+use crate::terminal::Terminal;
 use crate::{entry, power, report, switcher};
 use abi::layout::is_canonical;
 use abi::reason::Reason;
@@ -235,6 +236,7 @@ pub(crate) fn record(machine: &mut Machine, index: usize, death: &Death) {
     } else {
         Smep::Off
     };
+    let length = length(machine, index);
     let Some(domain) = machine.domains.get(index) else {
         return;
     };
@@ -289,13 +291,32 @@ pub(crate) fn record(machine: &mut Machine, index: usize, death: &Death) {
         recent: Some(&domain.recorder),
         ..CrashRecord::new(domain.identity(), death.reason)
     };
+    tell(&mut machine.terminal, &record, length);
+}
+
+/// How much of a record people get.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Length {
+    /// The line for machines alone: the manifest says so, or the domain has been explained often enough lately.
+    Line,
+    /// The explanation.
+    Full,
+}
+
+fn length(machine: &mut Machine, index: usize) -> Length {
+    let now = machine.clock.now_ns();
+    let explained = machine
+        .domains
+        .get_mut(index)
+        .is_some_and(|domain| !domain.config.record_line && domain.explanations.take(now));
+    if explained { Length::Full } else { Length::Line }
+}
+
+fn tell(terminal: &mut Terminal, record: &CrashRecord<'_>, length: Length) {
     report::line(format_args!("{}", record.machine_line()));
-    if domain.config.record_line {
-        machine.terminal.say(format_args!("{}", record.machine_line()));
-    } else {
-        machine
-            .terminal
-            .say_lines(format_args!("{}", record.explanation()));
+    match length {
+        Length::Line => terminal.say(format_args!("{}", record.machine_line())),
+        Length::Full => terminal.say_lines(format_args!("{}", record.explanation())),
     }
 }
 
@@ -317,6 +338,7 @@ fn stopped_at(refusal: Refusal, lines: &[Option<WalkLine>]) -> Option<(usize, &'
 
 /// A domain that could not be built.
 pub(crate) fn build_failed(machine: &mut Machine, index: usize, why: &BuildError) {
+    let length = length(machine, index);
     let Some(domain) = machine.domains.get(index) else {
         return;
     };
@@ -324,10 +346,7 @@ pub(crate) fn build_failed(machine: &mut Machine, index: usize, why: &BuildError
         detail: Some(why),
         ..CrashRecord::new(domain.identity(), why.reason())
     };
-    report::line(format_args!("{}", record.machine_line()));
-    machine
-        .terminal
-        .say_lines(format_args!("{}", record.explanation()));
+    tell(&mut machine.terminal, &record, length);
 }
 
 // ------------------------------------------------------------------------------------------------ the hypervisor's own end

@@ -10,6 +10,8 @@
     clippy::panic
 )]
 
+pub mod pace;
+
 use crate::addr::Level;
 use crate::console::text::Safe;
 use crate::recorder::{Event, Recorder};

@@ -1,7 +1,7 @@
 //! Entering a guest at its event upcall.
 use crate::domain::Domain;
 use crate::event;
-use crate::guest_mem::{CopyFault, Refusal, copy_to_guest};
+use crate::guest_mem::copy_to_guest;
 use crate::hypercall::World;
 use crate::platform::PhysMem;
 use crate::switcher::ENTRY_FLAGS;
@@ -61,16 +61,7 @@ pub fn enter(world: &mut World<'_, impl PhysMem>, domain: &mut Domain) -> Entry 
             domain.vcpu.registers.ss = u64::from(KERNEL_SS);
             Entry::AsItIs
         }
-        Err(fault) => Entry::Kill(refused_stack(fault), rsp),
-    }
-}
-
-const fn refused_stack(fault: CopyFault) -> Reason {
-    match fault {
-        CopyFault::NonCanonical | CopyFault::Wraps => Reason::KernelStackNonCanonical,
-        CopyFault::HypervisorSlot => Reason::KernelStackForbidden,
-        CopyFault::Refused(_, Refusal::NotPresent(_)) => Reason::KernelStackNotPresent,
-        CopyFault::Refused(..) | CopyFault::WrongFrame(_) | CopyFault::NoRoot => Reason::KernelStackReadOnly,
+        Err(fault) => Entry::Kill(fault.as_stack(), rsp),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::boot_image::DomainSpec;
 use crate::console::command::{Flags, Row};
 use crate::console::ring::Ring;
 use crate::crash::Identity;
+use crate::crash::pace::Pace;
 use crate::event::{self, Ports};
 use crate::paging::{DomainMemory, Teardown};
 use crate::platform::PhysMem;
@@ -115,6 +116,8 @@ pub struct Domain {
     pub recorder: Recorder,
     /// Lines that it has written to its console: a witness's signs of life.
     pub lines: u64,
+    /// Which of its ends are explained.
+    pub explanations: Pace,
 }
 
 impl Domain {
@@ -149,6 +152,7 @@ impl Domain {
             incarnation: 0,
             recorder: Recorder::new(),
             lines: 0,
+            explanations: Pace::new(),
         }
     }
 
