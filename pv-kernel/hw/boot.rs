@@ -21,7 +21,7 @@ use pv_kernel::run;
 const HEAP_SHARE: u64 = 8;
 /// A quarter of a mebibyte is as little as the kernel can do with.
 const HEAP_MIN_PAGES: u64 = 64;
-const HEAP_PAGES: u64 = 128;
+const HEAP_PAGES: u64 = 512;
 const _: () = assert!(HEAP_PAGES <= HEAP_MAX_PAGES);
 
 /// Runs the kernel from its first instruction to its last.

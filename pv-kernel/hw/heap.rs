@@ -20,6 +20,12 @@ pub(crate) fn open(size: usize) {
     unsafe { heap.init(HEAP_BASE as usize, size) };
 }
 
+/// Bytes that can still be allocated, in whatever pieces.
+pub(crate) fn left() -> u64 {
+    let heap = HEAP.0.lock();
+    heap.stats_total_bytes().saturating_sub(heap.stats_alloc_actual()) as u64
+}
+
 // SAFETY: blocks are the buddy allocator's. The pager, which may run in the middle of it, never allocates.
 unsafe impl GlobalAlloc for LazyHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

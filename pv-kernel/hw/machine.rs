@@ -1,17 +1,18 @@
 //! The machine that the library's traits speak of: ring 1 on xen-lite.
 use crate::entry::{ring3_enter, trap_context};
 use crate::tables::{DirectTables, physmap};
-use crate::{pager, vector_state};
+use crate::{heap, pager, vector_state};
 use abi::console::{ConsoleIo, MAX_TRANSFER};
 use abi::hypercall::{Hypercall, SegmentBase};
 use abi::mmu::{MmuUpdate, MmuextOp};
 use abi::sched::{SchedOp, ShutdownReason};
 use abi::stub::hypercall;
 use core::arch::asm;
-use core::arch::x86_64::_rdtsc;
+use core::arch::x86_64::{__cpuid, _rdtsc};
 use pv_kernel::addr::{Mfn, Pfn};
 use pv_kernel::context::Context;
-use pv_kernel::machine::{Cpu, Memory, Page, Tables, Terminal};
+use pv_kernel::machine::{Cpu, Heap, Memory, Page, Tables, Terminal};
+use pv_kernel::proc::UserState;
 
 /// Whether RDFSBASE and its like may be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +79,10 @@ impl Tables for RingOne {
     fn mmuext(&mut self, operations: &[MmuextOp]) {
         self.tables.mmuext(operations);
     }
+
+    fn change_tables(&mut self, updates: &[MmuUpdate], operations: &[MmuextOp]) {
+        self.tables.change_tables(updates, operations);
+    }
 }
 
 impl Memory for RingOne {
@@ -88,6 +93,20 @@ impl Memory for RingOne {
         // SAFETY: the physmap maps the frame; it belongs to the frame table, so nothing of Rust's lies in it, and the
         // borrow of the one machine keeps a second reference away.
         unsafe { &mut *(physmap(frame) as *mut Page) }
+    }
+
+    fn copy_page(&mut self, from: Pfn, to: Pfn) {
+        assert!(from != to);
+        let from = core::ptr::from_mut(self.page(from)).cast_const();
+        let to = self.page(to);
+        // SAFETY: two frames of the frame table, by the physmap: they do not overlap, and the second reference is used up.
+        unsafe { core::ptr::copy_nonoverlapping(from, to, 1) };
+    }
+}
+
+impl Heap for RingOne {
+    fn heap_left(&self) -> u64 {
+        heap::left()
     }
 }
 
@@ -152,8 +171,18 @@ impl Cpu for RingOne {
         }
     }
 
-    fn reset_user_state(&mut self) {
-        vector_state::clear();
+    fn vector_size(&self) -> usize {
+        vector_state::size()
+    }
+
+    fn save_user_state(&mut self, state: &mut UserState) {
+        vector_state::save(&mut state.vectors);
+        state.fs_base = self.fs_base();
+        state.gs_base = self.gs_base();
+    }
+
+    fn load_user_state(&mut self, state: &UserState) {
+        vector_state::load(&state.vectors);
         // SAFETY: 64-bit code needs no data segments; SS is not touched.
         unsafe {
             asm!(
@@ -165,8 +194,19 @@ impl Cpu for RingOne {
                 options(nomem, nostack, preserves_flags)
             );
         }
-        self.set_fs_base(0);
-        self.set_gs_base(0);
+        self.set_fs_base(state.fs_base);
+        self.set_gs_base(state.gs_base);
+    }
+
+    fn features(&self) -> [u64; 2] {
+        // CPUID.01H:EDX is what Linux calls hwcap; bit 1 of hwcap2 says that programs may use RDFSBASE and its like.
+        const FSGSBASE: u64 = 1 << 1;
+        let features = __cpuid(1).edx;
+        let more = match self.base_instructions {
+            BaseInstructions::Usable => FSGSBASE,
+            BaseInstructions::Absent => 0,
+        };
+        [u64::from(features), more]
     }
 
     fn random(&mut self) -> [u8; 16] {
@@ -188,12 +228,20 @@ impl Cpu for RingOne {
 
     fn set_fs_base(&mut self, base: u64) {
         self.fs_base = base;
-        set_base(SegmentBase::Fs, base);
+        if self.base_instructions == BaseInstructions::Absent {
+            return set_base(SegmentBase::Fs, base);
+        }
+        // SAFETY: start_info says that the instruction works; the kernel itself does not use FS.
+        unsafe { asm!("wrfsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
     }
 
     fn set_gs_base(&mut self, base: u64) {
         self.gs_base = base;
-        set_base(SegmentBase::Gs, base);
+        if self.base_instructions == BaseInstructions::Absent {
+            return set_base(SegmentBase::Gs, base);
+        }
+        // SAFETY: as for FS.
+        unsafe { asm!("wrgsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
     }
 
     fn fs_base(&self) -> u64 {

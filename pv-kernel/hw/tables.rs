@@ -3,6 +3,7 @@ use abi::errno::Errno;
 use abi::hypercall::Hypercall;
 use abi::layout::{MACHINE_TO_PFN, PAGE_SHIFT, PHYSMAP};
 use abi::mmu::{MAX_BATCH, MmuUpdate, MmuextOp};
+use abi::multicall::MulticallEntry;
 use abi::stub::{Returned, hypercall};
 use core::ptr::NonNull;
 use pv_kernel::addr::{Mfn, Pfn};
@@ -63,24 +64,77 @@ impl Tables for DirectTables {
     fn mmuext(&mut self, operations: &[MmuextOp]) {
         batched(Hypercall::MmuextOp, operations);
     }
+
+    fn change_tables(&mut self, updates: &[MmuUpdate], operations: &[MmuextOp]) {
+        if updates.is_empty() || operations.is_empty() {
+            batched(Hypercall::MmuUpdate, updates);
+            batched(Hypercall::MmuextOp, operations);
+            return;
+        }
+        let mut calls = [
+            entry(Hypercall::MmuUpdate, updates),
+            entry(Hypercall::MmuextOp, operations),
+        ];
+        let arguments = [calls.as_mut_ptr() as u64, calls.len() as u64, 0, 0, 0];
+        // SAFETY: the entries are ours; what they do to page tables is sound by the library's rules.
+        let _ = unsafe { hypercall(Hypercall::Multicall, arguments) };
+        let [updated, operated] = calls.map(|call| Returned {
+            value: call.result,
+            detail: call.detail,
+        });
+        // What one call leaves undone is asked for again. Operations that came before their updates may have been refused.
+        let updates = rest(Hypercall::MmuUpdate, updated, updates);
+        let operations = if updates.is_empty() {
+            rest(Hypercall::MmuextOp, operated, operations)
+        } else {
+            let done = usize::try_from(operated.detail).unwrap_or(0);
+            operations.get(done..).unwrap_or(&[])
+        };
+        batched(Hypercall::MmuUpdate, updates);
+        batched(Hypercall::MmuextOp, operations);
+    }
+}
+
+/// The entry of a multicall that asks for all of `items`, which are not more than one call takes.
+fn entry<T>(number: Hypercall, items: &[T]) -> MulticallEntry {
+    MulticallEntry {
+        number: number.raw(),
+        // What stands here when the entry was not reached: ask again, nothing is done.
+        result: Errno::Again.to_rax(),
+        detail: 0,
+        arguments: [
+            items.as_ptr() as u64,
+            (items.len() as u64).min(MAX_BATCH),
+            0,
+            0,
+            0,
+        ],
+    }
+}
+
+/// What is left to do of `items` after a call.
+fn rest<T: core::fmt::Debug>(number: Hypercall, returned: Returned, items: &[T]) -> &[T] {
+    let count = (items.len() as u64).min(MAX_BATCH);
+    let done = progress(returned, count);
+    assert!(
+        done.is_some(),
+        "{} refused: {:?}, first of the rest {:x?}",
+        number.name(),
+        returned.ok(),
+        items.get(usize::try_from(returned.detail).unwrap_or(0))
+    );
+    items.get(done.unwrap_or(0)..).unwrap_or(&[])
 }
 
 /// Makes the calls that it takes to do all of `items`.
 fn batched<T: core::fmt::Debug>(number: Hypercall, items: &[T]) {
-    let mut rest = items;
-    while let Some(first) = rest.first() {
-        let count = (rest.len() as u64).min(MAX_BATCH);
+    let mut left = items;
+    while !left.is_empty() {
+        let count = (left.len() as u64).min(MAX_BATCH);
         // SAFETY: the items are valid for the call; what they do to page tables is sound by the library's rules: frames
         // that it maps are its own, and memory in use is never taken away.
-        let returned = unsafe { hypercall(number, [rest.as_ptr() as u64, count, 0, 0, 0]) };
-        let done = progress(returned, count);
-        assert!(
-            done.is_some(),
-            "{} refused: {:?}, first of the rest {first:x?}",
-            number.name(),
-            returned.ok()
-        );
-        rest = rest.get(done.unwrap_or(0)..).unwrap_or(&[]);
+        let returned = unsafe { hypercall(number, [left.as_ptr() as u64, count, 0, 0, 0]) };
+        left = rest(number, returned, left);
     }
 }
 

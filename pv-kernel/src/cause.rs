@@ -1,6 +1,7 @@
 //! Why a program died, in words.
 use crate::mm::area::Access;
 use core::fmt;
+use linux_raw_sys::general as linux;
 
 /// What made the kernel end a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +70,30 @@ pub enum Denial {
     NothingThere,
     /// The area forbids it.
     NotPermitted,
+}
+
+impl Cause {
+    /// The signal that Linux sends for it.
+    #[must_use]
+    pub const fn signal(&self) -> u8 {
+        (match self {
+            Self::DivideError | Self::FloatingPoint | Self::SimdFloatingPoint => linux::SIGFPE,
+            Self::Debug | Self::Breakpoint => linux::SIGTRAP,
+            Self::InvalidOpcode => linux::SIGILL,
+            Self::Segment | Self::Stack | Self::Alignment => linux::SIGBUS,
+            Self::Overflow
+            | Self::BoundRange
+            | Self::NoCoprocessor
+            | Self::PrivilegedInstruction(_)
+            | Self::GeneralProtection
+            | Self::Unexpected(_)
+            | Self::NullDereference { .. }
+            | Self::StackOverflow { .. }
+            | Self::Access { .. } => linux::SIGSEGV,
+            Self::OutOfMemory => linux::SIGKILL,
+            Self::Interrupted => linux::SIGINT,
+        }) as u8
+    }
 }
 
 impl fmt::Display for Access {

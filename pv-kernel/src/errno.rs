@@ -28,10 +28,34 @@ impl Errno {
     pub const TOO_BIG: Self = Self(linux::E2BIG);
     /// No such file.
     pub const NO_ENTRY: Self = Self(linux::ENOENT);
+    /// No such process.
+    pub const NO_PROCESS: Self = Self(linux::ESRCH);
+    /// A signal came first.
+    pub const INTERRUPTED: Self = Self(linux::EINTR);
+    /// Something cannot be read.
+    pub const IO: Self = Self(linux::EIO);
+    /// Not now: too many of them.
+    pub const AGAIN: Self = Self(linux::EAGAIN);
+    /// The caller may not.
+    pub const ACCESS: Self = Self(linux::EACCES);
+    /// No child.
+    pub const NO_CHILD: Self = Self(linux::ECHILD);
+    /// A number that is too large.
+    pub const RANGE: Self = Self(linux::ERANGE);
+    /// A name that is too long.
+    pub const NAME_TOO_LONG: Self = Self(linux::ENAMETOOLONG);
+    /// Names lead round in a circle.
+    pub const LOOP: Self = Self(linux::ELOOP);
 
     /// What rax holds.
     #[must_use]
     pub const fn to_rax(self) -> u64 {
         (self.0 as u64).wrapping_neg()
+    }
+}
+
+impl core::fmt::Display for Errno {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "error {}", self.0)
     }
 }

@@ -1,25 +1,25 @@
-//! The kernel: what it has, how it starts a program, and what it does about a program's traps.
+//! The kernel: what it has, and what it does about a program's traps.
 use crate::addr::Pfn;
-use crate::archive;
 use crate::cause::Cause;
 use crate::console::{Console, Signal};
-use crate::context::Context;
 use crate::errno::Errno;
-use crate::exec::{elf, stack};
-use crate::machine::{Cpu, Memory, Terminal};
+use crate::machine::{Cpu, Heap, Memory, Terminal};
 use crate::mm::frames::FrameTable;
-use crate::mm::layout::STACK_TOP;
-use crate::mm::space::{self, AddressSpace};
+use crate::mm::space;
 use crate::mm::user_mem::UserMemory;
 use crate::options::Options;
-use crate::process::{End, Next, Process, short_name};
+use crate::proc::{End, Next, Pid, Process, ProcessTable, Status};
 use crate::syscall::{self, Unknown};
 use crate::trap::{self, Trap};
+use crate::wait::Channel;
 use abi::mmu::MmuextCommand;
 
 /// All that a kernel asks of its machine.
-pub trait Machine: Memory + Terminal + Cpu {}
-impl<T: Memory + Terminal + Cpu> Machine for T {}
+pub trait Machine: Memory + Terminal + Cpu + Heap {}
+impl<T: Memory + Terminal + Cpu + Heap> Machine for T {}
+
+/// Bytes of the heap that no call may begin without: as much as any one takes.
+pub const HEAP_RESERVE: u64 = 192 * 1024;
 
 /// The kernel.
 #[derive(Debug)]
@@ -37,37 +37,17 @@ pub struct Kernel<'a, M> {
     /// The domain's name.
     pub host_name: &'a str,
     /// What the command line says.
-    pub options: Options,
+    pub options: Options<'a>,
     /// System calls that programs have tried in vain.
     pub unknown: Unknown,
-    next_pid: u32,
-}
-
-/// Why a program could not be started.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StartError {
-    /// The archive has no such file.
-    NotFound,
-    /// The archive is broken.
-    BadArchive,
-    /// Its file is no program for this kernel.
-    Unfit(elf::Unfit),
-    /// Its arguments are too long.
-    ArgumentsTooLong,
-    /// No memory.
-    OutOfMemory,
-}
-
-impl core::fmt::Display for StartError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::NotFound => f.write_str("not found"),
-            Self::BadArchive => f.write_str("the archive is malformed"),
-            Self::Unfit(unfit) => write!(f, "cannot be executed: {unfit}"),
-            Self::ArgumentsTooLong => f.write_str("its arguments are too long"),
-            Self::OutOfMemory => f.write_str("out of memory"),
-        }
-    }
+    /// The processes.
+    pub processes: ProcessTable<'a>,
+    /// The process whose address space and user state are in the CPU.
+    loaded: Option<Pid>,
+    /// The process that the kernel has started and whose end it waits for.
+    pub(crate) started: Option<Pid>,
+    /// How that process ended.
+    pub(crate) ended: Option<Status>,
 }
 
 impl<'a, M: Machine> Kernel<'a, M> {
@@ -78,20 +58,21 @@ impl<'a, M: Machine> Kernel<'a, M> {
         kernel_root: Pfn,
         archive: &'a [u8],
         host_name: &'a str,
-        options: Options,
+        options: Options<'a>,
     ) -> Self {
-        let console = Console::new();
-        let unknown = Unknown::default();
         Self {
             machine,
             frames,
-            console,
+            console: Console::new(),
             kernel_root,
             archive,
             host_name,
             options,
-            unknown,
-            next_pid: 1,
+            unknown: Unknown::default(),
+            processes: ProcessTable::new(),
+            loaded: None,
+            started: None,
+            ended: None,
         }
     }
 
@@ -101,53 +82,60 @@ impl<'a, M: Machine> Kernel<'a, M> {
             .say(&mut self.machine, format_args!("pv-kernel: {line}\n"));
     }
 
-    /// Makes a process of the program `arguments[0]`, ready to run its first instruction.
+    /// Something has happened: whoever waits for it is ready.
+    pub fn wake(&mut self, channel: Channel) {
+        self.processes.wake(channel);
+    }
+
+    /// The first process, where the kernel was started with one.
+    #[must_use]
+    pub fn init(&self) -> Option<Pid> {
+        self.processes.entry(Pid::INIT).map(|entry| entry.pid)
+    }
+
+    /// Refuses a call that takes memory of the kernel's while there is little.
     ///
     /// # Errors
-    /// [`StartError`]; no frame is kept.
-    pub fn start(&mut self, arguments: &[&[u8]]) -> Result<Process<'a>, StartError> {
-        let name = arguments.first().copied().unwrap_or_default();
-        let path = [b"bin/", name].concat();
-        let file = archive::find(self.archive, &path).map_err(|_| StartError::BadArchive)?;
-        let file = file.ok_or(StartError::NotFound)?;
-        let image = elf::read(file).map_err(StartError::Unfit)?;
-        let stack = stack::build(&image, arguments, &[], self.machine.random(), STACK_TOP)
-            .map_err(|_| StartError::ArgumentsTooLong)?;
-
-        let space = AddressSpace::new(&mut self.machine, &mut self.frames, self.kernel_root)
-            .map_err(|_| StartError::OutOfMemory)?;
-        let mut memory = match UserMemory::new(space, image.areas, file, image.end) {
-            Ok(memory) => memory,
-            Err((space, _)) => {
-                space.destroy(&mut self.machine, &mut self.frames);
-                return Err(StartError::Unfit(elf::Unfit::Misplaced));
-            }
-        };
-        let written = memory.write(&mut self.machine, &mut self.frames, stack.pointer, &stack.bytes);
-        if written.is_err() {
-            memory.destroy(&mut self.machine, &mut self.frames);
-            return Err(StartError::OutOfMemory);
+    /// `ENOMEM`.
+    pub fn check_heap(&self) -> Result<(), Errno> {
+        if self.machine.heap_left() < HEAP_RESERVE {
+            Err(Errno::NO_MEMORY)
+        } else {
+            Ok(())
         }
-        let pid = self.next_pid;
-        self.next_pid = pid.wrapping_add(1).max(1);
-        let context = Context::new(image.entry, stack.pointer);
-        Ok(Process {
-            pid,
-            name: short_name(name),
-            memory,
-            context,
-        })
     }
 
-    /// Puts the CPU into the process's address space.
-    pub fn switch_to(&mut self, process: &Process<'_>) {
+    /// Puts the process's address space and user state into the CPU.
+    pub fn enter(&mut self, process: &Process<'a>) {
+        if self.loaded == Some(process.pid) {
+            return;
+        }
+        if let Some(last) = self.loaded.and_then(|last| self.processes.process_mut(last)) {
+            self.machine.save_user_state(&mut last.user_state);
+        }
         self.load_root(process.memory.root());
+        self.machine.load_user_state(&process.user_state);
+        self.loaded = Some(process.pid);
     }
 
-    /// Gives back all that a process has; the CPU goes to the kernel's own address space.
-    pub fn bury(&mut self, process: Process<'_>) {
-        self.load_root(self.kernel_root);
-        process.memory.destroy(&mut self.machine, &mut self.frames);
+    /// Brings `process.user_state` up to date.
+    pub fn save_user_state(&mut self, process: &mut Process<'a>) {
+        if self.loaded == Some(process.pid) {
+            self.machine.save_user_state(&mut process.user_state);
+        }
+    }
+
+    /// What of the process `pid` is in the CPU is given up; the CPU goes to the kernel's own address space.
+    pub fn forget_user_state(&mut self, pid: Pid) {
+        if self.loaded == Some(pid) {
+            self.loaded = None;
+            self.load_root(self.kernel_root);
+        }
+    }
+
+    /// Gives back a memory that the CPU is not in.
+    pub fn destroy(&mut self, memory: UserMemory<'a>) {
+        memory.destroy(&mut self.machine, &mut self.frames);
     }
 
     fn load_root(&mut self, root: Pfn) {
@@ -157,7 +145,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
     }
 
     /// Works on the trap that the process's context holds.
-    pub fn trap(&mut self, process: &mut Process<'_>) -> Next {
+    pub fn trap(&mut self, process: &mut Process<'a>) -> Next {
         let next = match trap::classify(&process.context) {
             Trap::SystemCall => syscall::dispatch(self, process),
             Trap::PageFault(fault) => {
@@ -182,17 +170,15 @@ impl<'a, M: Machine> Kernel<'a, M> {
     }
 
     /// What kind of #GP it was, by the instruction.
-    fn explain_protection(&mut self, process: &mut Process<'_>) -> Cause {
+    fn explain_protection(&mut self, process: &mut Process<'a>) -> Cause {
         let mut code = [0; 8];
         let mut length = 0;
         for (offset, byte) in (0..).zip(code.iter_mut()) {
             let Some(address) = process.context.rip.checked_add(offset) else {
                 break;
             };
-            let byte = core::slice::from_mut(byte);
-            if process
-                .memory
-                .read(&mut self.machine, &mut self.frames, address, byte)
+            if self
+                .copy_in(process, address, core::slice::from_mut(byte))
                 .is_err()
             {
                 break;

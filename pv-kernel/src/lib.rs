@@ -15,12 +15,14 @@ pub mod kernel;
 pub mod machine;
 pub mod mm;
 pub mod options;
-pub mod process;
+pub mod proc;
 pub mod programs;
 pub mod resident;
 pub mod run;
+pub mod schedule;
 pub mod syscall;
 pub mod trap;
+pub mod wait;
 
 #[cfg(test)]
 mod model;

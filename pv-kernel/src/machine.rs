@@ -2,6 +2,7 @@
 //! hypervisor in ring 1.
 use crate::addr::{Mfn, Pfn};
 use crate::context::Context;
+use crate::proc::UserState;
 use abi::layout::PAGE_SIZE;
 use abi::mmu::{MmuUpdate, MmuextOp};
 
@@ -26,12 +27,25 @@ pub trait Tables {
 
     /// Pins, unpins, switches, flushes, in order.
     fn mmuext(&mut self, operations: &[MmuextOp]);
+
+    /// Both: the updates, then the operations. A machine may do it in one call.
+    fn change_tables(&mut self, updates: &[MmuUpdate], operations: &[MmuextOp]) {
+        if !updates.is_empty() {
+            self.mmu_update(updates);
+        }
+        if !operations.is_empty() {
+            self.mmuext(operations);
+        }
+    }
 }
 
 /// Page tables, and what is in frames.
 pub trait Memory: Tables {
     /// The bytes of a frame that the frame table has handed out and that is no page table.
     fn page(&mut self, frame: Pfn) -> &mut Page;
+
+    /// Copies all bytes of one such frame to another.
+    fn copy_page(&mut self, from: Pfn, to: Pfn);
 }
 
 /// The domain's console, and waiting for it.
@@ -51,8 +65,17 @@ pub trait Cpu {
     /// Runs a program from the registers in `context` until its next trap, which `context` then holds.
     fn run_user(&mut self, context: &mut Context);
 
-    /// Gives the next program vector registers, segments and bases with nothing in them.
-    fn reset_user_state(&mut self);
+    /// How many bytes an image of the vector registers has.
+    fn vector_size(&self) -> usize;
+
+    /// Copies what of a program is in the CPU while the kernel runs.
+    fn save_user_state(&mut self, state: &mut UserState);
+
+    /// Puts it into the CPU; segments become null.
+    fn load_user_state(&mut self, state: &UserState);
+
+    /// What the CPU can do, as `AT_HWCAP` and `AT_HWCAP2` tell it.
+    fn features(&self) -> [u64; 2];
 
     /// Some bytes that are hard to guess.
     fn random(&mut self) -> [u8; 16];
@@ -71,4 +94,10 @@ pub trait Cpu {
 
     /// The base of GS.
     fn gs_base(&self) -> u64;
+}
+
+/// The kernel's heap.
+pub trait Heap {
+    /// Bytes that can still be allocated, in pieces of any size.
+    fn heap_left(&self) -> u64;
 }

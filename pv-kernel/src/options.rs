@@ -1,21 +1,33 @@
 //! The kernel's command line: words separated by spaces.
 
+const INIT: &[u8] = b"init=";
+
 /// What the command line asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Options {
+pub struct Options<'a> {
     /// `quiet`: no messages but bad news.
     pub quiet: bool,
     /// `evict`: page the kernel's pageable code out before every trap that is worked on, so that a handler that needs
     /// it shows at once.
     pub evict: bool,
+    /// `init=PATH ARGUMENTS`, the last word of the line: the first process, with its arguments.
+    pub init: Option<&'a [u8]>,
 }
 
-impl Options {
+impl<'a> Options<'a> {
     /// Reads a command line up to its first NUL. What it does not know it leaves alone: programs may look there too.
     #[must_use]
-    pub fn parse(line: &[u8]) -> Self {
+    pub fn parse(line: &'a [u8]) -> Self {
         let line = line.split(|byte| *byte == 0).next().unwrap_or(&[]);
         let mut options = Self::default();
+        let init = line.windows(INIT.len()).position(|window| window == INIT);
+        let line = match init.and_then(|at| line.split_at_checked(at)) {
+            Some((before, init)) => {
+                options.init = init.strip_prefix(INIT).map(<[u8]>::trim_ascii);
+                before
+            }
+            None => line,
+        };
         for word in line.split(u8::is_ascii_whitespace) {
             match word {
                 b"quiet" => options.quiet = true,
@@ -42,5 +54,18 @@ mod tests {
             }
         );
         assert_eq!(Options::parse(b""), Options::default());
+    }
+
+    #[test]
+    fn all_that_follows_init_is_its_command() {
+        let options = Options::parse(b"quiet init=/bin/sh -c evict\0");
+        assert_eq!(
+            options,
+            Options {
+                quiet: true,
+                evict: false,
+                init: Some(b"/bin/sh -c evict"),
+            }
+        );
     }
 }

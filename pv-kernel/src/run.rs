@@ -1,110 +1,144 @@
-//! Running the programs of the list, one after another.
+//! What the kernel runs: the programs of the archive's list one after another, or a first process.
 use crate::archive;
 use crate::kernel::{Kernel, Machine};
-use crate::process::{End, Next, Process, short_name};
+use crate::proc::{ExecError, Name, Program, Status};
 use crate::programs;
+use alloc::vec::Vec;
 
 /// What the kernel tells the hypervisor at the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u64)]
 pub enum Verdict {
     /// Every program was run.
-    Done = 0,
+    Done,
     /// A program could not be started, or did not give back all of its memory.
-    Failed = 1,
-    /// There is no list of programs that can be used.
-    NoPrograms = 2,
+    Failed,
+    /// There is nothing that could be run.
+    NothingToRun,
+    /// The first process ended so.
+    Init(Status),
 }
 
 impl Verdict {
     /// The code of the shutdown.
     #[must_use]
     pub const fn code(self) -> u64 {
-        self as u64
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::NothingToRun => 2,
+            Self::Init(status) => status.to_code() as u64,
+        }
     }
 }
 
-/// Runs every program of the archive's list.
+/// Where a first process is looked for, in this order.
+const INITS: [&[u8]; 3] = [b"/sbin/init", b"/bin/init", b"/bin/sh"];
+/// The first process's environment, as Linux gives it.
+const ENVIRONMENT: [&[u8]; 2] = [b"HOME=/", b"TERM=linux"];
+
+/// Runs what the command line and the archive ask for.
 pub fn all<M: Machine>(kernel: &mut Kernel<'_, M>) -> Verdict {
     if kernel.archive.is_empty() {
         kernel.say(format_args!("no module: there is nothing to run"));
-        return Verdict::NoPrograms;
+        return Verdict::NothingToRun;
     }
-    let list = match archive::find(kernel.archive, programs::LIST) {
-        Ok(Some(list)) => list,
+    if let Some(command) = kernel.options.init {
+        return init(kernel, command);
+    }
+    match archive::find(kernel.archive, programs::LIST) {
+        Ok(Some(list)) => every(kernel, list),
         Ok(None) => {
-            kernel.say(format_args!("the module has no file etc/programs"));
-            return Verdict::NoPrograms;
+            let there = |path: &&[u8]| {
+                let found = archive::find(kernel.archive, path.strip_prefix(b"/").unwrap_or(path));
+                matches!(found, Ok(Some(_)))
+            };
+            match INITS.iter().copied().find(there) {
+                Some(path) => init(kernel, path),
+                None => {
+                    kernel.say(format_args!(
+                        "the module has neither etc/programs nor /sbin/init, /bin/init or /bin/sh"
+                    ));
+                    Verdict::NothingToRun
+                }
+            }
         }
         Err(archive::Malformed) => {
             kernel.say(format_args!(
                 "the module is no cpio archive (format newc), or is cut short"
             ));
-            return Verdict::NoPrograms;
+            Verdict::NothingToRun
         }
+    }
+}
+
+/// Runs the first process until it ends, and with it everything.
+fn init<M: Machine>(kernel: &mut Kernel<'_, M>, command: &[u8]) -> Verdict {
+    let words = command.split(u8::is_ascii_whitespace);
+    let arguments: Vec<Vec<u8>> = words
+        .filter(|word| !word.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect();
+    let path = arguments.first().cloned().unwrap_or_default();
+    let program = Program {
+        path,
+        arguments,
+        environment: ENVIRONMENT.iter().map(|variable| variable.to_vec()).collect(),
     };
+    let name = Name::of_path(&program.path);
+    match one(kernel, program) {
+        Ok(status) => Verdict::Init(status),
+        Err(Failure::NotStarted(error)) => {
+            kernel.say(format_args!("{name}: {error}"));
+            Verdict::NothingToRun
+        }
+        Err(Failure::KeptFrames) => Verdict::Failed,
+    }
+}
+
+/// Runs every program of a list.
+fn every<M: Machine>(kernel: &mut Kernel<'_, M>, list: &[u8]) -> Verdict {
     if let Err(malformed) = programs::check(list) {
         kernel.say(format_args!("etc/programs: {malformed}"));
-        return Verdict::NoPrograms;
+        return Verdict::NothingToRun;
     }
     let mut verdict = Verdict::Done;
     for arguments in programs::commands(list) {
-        if one(kernel, &arguments) == Verdict::Failed {
-            verdict = Verdict::Failed;
+        let program = Program::from_list(&arguments);
+        let name = Name::of_path(&program.path);
+        match one(kernel, program) {
+            Ok(_) => {}
+            Err(Failure::NotStarted(error)) => {
+                kernel.say(format_args!("{name}: {error}"));
+                verdict = Verdict::Failed;
+            }
+            Err(Failure::KeptFrames) => verdict = Verdict::Failed,
         }
     }
     verdict
 }
 
-/// Runs one program to its end and checks that all of its memory came back.
-fn one<M: Machine>(kernel: &mut Kernel<'_, M>, arguments: &[&[u8]]) -> Verdict {
+enum Failure {
+    NotStarted(ExecError),
+    KeptFrames,
+}
+
+/// Runs one program to its end, ends what it has left behind, and checks that all of its memory came back.
+fn one<M: Machine>(kernel: &mut Kernel<'_, M>, program: Program) -> Result<Status, Failure> {
     let before = kernel.frames.free();
-    let started = kernel.start(arguments);
-    let verdict = match started {
-        Err(error) => {
-            let name = short_name(arguments.first().copied().unwrap_or_default());
-            kernel.say(format_args!("{name}: {error}"));
-            Verdict::Failed
-        }
-        Ok(mut process) => {
-            let end = to_its_end(kernel, &mut process);
-            report(kernel, &process, end);
-            kernel.bury(process);
-            Verdict::Done
-        }
-    };
+    let started = kernel.start(program);
+    let ended = started.map(|pid| {
+        kernel.started = Some(pid);
+        let status = kernel.run_until_ended();
+        kernel.end_all();
+        kernel.started = None;
+        status
+    });
     let after = kernel.frames.free();
     if after != before {
         kernel.say(format_args!(
             "error: {before} frames were free before the program, {after} are after it"
         ));
-        return Verdict::Failed;
+        return Err(Failure::KeptFrames);
     }
-    verdict
-}
-
-/// Runs a process until it ends.
-fn to_its_end<M: Machine>(kernel: &mut Kernel<'_, M>, process: &mut Process<'_>) -> End {
-    kernel.switch_to(process);
-    kernel.machine.reset_user_state();
-    loop {
-        process.context = process.context.sanitised();
-        kernel.machine.run_user(&mut process.context);
-        loop {
-            match kernel.trap(process) {
-                Next::Resume => break,
-                Next::Wait(conditions) => kernel.machine.wait(conditions),
-                Next::End(end) => return end,
-            }
-        }
-    }
-}
-
-fn report<M: Machine>(kernel: &mut Kernel<'_, M>, process: &Process<'_>, end: End) {
-    let name = &process.name;
-    match end {
-        End::Exited(0) => {}
-        End::Exited(code) => kernel.say(format_args!("{name}: exited with code {code}")),
-        End::Killed { cause, rip } => kernel.say(format_args!("{name}: killed by {cause} at rip {rip:#x}")),
-    }
+    ended.map_err(Failure::NotStarted)
 }

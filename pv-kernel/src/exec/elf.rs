@@ -1,4 +1,4 @@
-//! A program's file: ELF64, static, at fixed addresses (System V gABI, chapters 4 and 5).
+//! A program's file: ELF64, static, at fixed addresses or position-independent (System V gABI, chapters 4 and 5).
 //!
 //! The file is not trusted: whatever it says is checked before anyone acts on it, and nothing here can panic.
 use crate::addr::{PageRange, USER_START, page_ceil};
@@ -12,17 +12,24 @@ pub const PROGRAM_HEADER: u16 = 56;
 /// Segments lie below this address: the rest is for mappings and the stack.
 const IMAGE_END: u64 = MAP_TOP / 2;
 
+/// How many bytes of the file's beginning are looked at; its headers lie there.
+pub const HEAD: usize = 4096;
+/// Where position-independent programs are put: a multiple of 2 MiB, the largest alignment that linkers ask for.
+const INDEPENDENT_BASE: u64 = 0x2aaa_aaa0_0000;
+
 const TYPE_EXEC: u16 = 2;
+const TYPE_DYNAMIC: u16 = 3;
 const MACHINE_X86_64: u16 = 62;
 const SEGMENT_LOAD: u32 = 1;
 const SEGMENT_INTERPRETER: u32 = 3;
+const SEGMENT_STACK: u32 = 0x6474_e551;
 
 /// What is wrong with a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unfit {
     /// No ELF64 file for x86-64.
     NotElf64,
-    /// Position-independent, dynamic, or no executable at all.
+    /// Dynamically linked, or no executable at all.
     NotStatic,
     /// A header or segment points outside the file, or contradicts itself.
     Malformed,
@@ -36,7 +43,7 @@ impl core::fmt::Display for Unfit {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::NotElf64 => "no ELF64 file for x86-64",
-            Self::NotStatic => "no static executable at a fixed address",
+            Self::NotStatic => "no static executable",
             Self::Malformed => "its headers contradict its size or each other",
             Self::Misplaced => "a segment lies over another or where no program may have one",
             Self::EntryOutside => "its entry point is not in its code",
@@ -57,26 +64,32 @@ pub struct Image {
     pub program_headers: u64,
     /// How many there are.
     pub program_header_count: u16,
+    /// What its stack allows.
+    pub stack_protection: Protection,
 }
 
-/// Reads a program's file.
+/// Reads a program's file of `size` bytes, of which `head` are the first: [`HEAD`] of them, or all.
 ///
 /// # Errors
 /// [`Unfit`].
-pub fn read(file: &[u8]) -> Result<Image, Unfit> {
-    let header = Header::read(file)?;
+pub fn read(head: &[u8], size: u64) -> Result<Image, Unfit> {
+    let header = Header::read(head)?;
     let mut image = Image {
         entry: header.entry,
         areas: AreaMap::new(),
         end: USER_START,
         program_headers: 0,
         program_header_count: header.count,
+        stack_protection: Protection::READ | Protection::WRITE,
     };
     for index in 0..header.count {
-        let segment = Segment::read(file, &header, index)?;
+        let segment = Segment::read(head, &header, index)?;
         match segment.kind {
             SEGMENT_INTERPRETER => return Err(Unfit::NotStatic),
-            SEGMENT_LOAD if segment.memory_size > 0 => image.add(&header, &segment, file.len())?,
+            SEGMENT_LOAD if segment.memory_size > 0 => image.add(&header, &segment, size)?,
+            SEGMENT_STACK if segment.protection().contains(Protection::EXECUTE) => {
+                image.stack_protection = Protection::all();
+            }
             _ => {}
         }
     }
@@ -88,12 +101,12 @@ pub fn read(file: &[u8]) -> Result<Image, Unfit> {
 }
 
 impl Image {
-    fn add(&mut self, header: &Header, segment: &Segment, file_size: usize) -> Result<(), Unfit> {
+    fn add(&mut self, header: &Header, segment: &Segment, file_size: u64) -> Result<(), Unfit> {
         let file_end = segment
             .offset
             .checked_add(segment.file_size)
             .ok_or(Unfit::Malformed)?;
-        if file_end > file_size as u64 || segment.file_size > segment.memory_size {
+        if file_end > file_size || segment.file_size > segment.memory_size {
             return Err(Unfit::Malformed);
         }
         let end = segment
@@ -123,8 +136,10 @@ impl Image {
     }
 }
 
-/// What is needed of the file's header; the table lies in the file.
+/// What is needed of the file's header; the table lies in the file's beginning.
 struct Header {
+    /// What is added to the addresses of the file.
+    base: u64,
     entry: u64,
     table: u64,
     count: u16,
@@ -137,9 +152,11 @@ impl Header {
         if !ident.starts_with(b"\x7fELF\x02\x01\x01") || half(file, 18) != Some(MACHINE_X86_64) {
             return Err(Unfit::NotElf64);
         }
-        if half(file, 16) != Some(TYPE_EXEC) {
-            return Err(Unfit::NotStatic);
-        }
+        let base = match half(file, 16) {
+            Some(TYPE_EXEC) => 0,
+            Some(TYPE_DYNAMIC) => INDEPENDENT_BASE,
+            _ => return Err(Unfit::NotStatic),
+        };
         let fields = (word(file, 24), word(file, 32), half(file, 54), half(file, 56));
         let (Some(entry), Some(table), Some(PROGRAM_HEADER), Some(count)) = fields else {
             return Err(Unfit::Malformed);
@@ -149,7 +166,13 @@ impl Header {
         if count > MAX_SEGMENTS || end > file.len() as u64 {
             return Err(Unfit::Malformed);
         }
-        Ok(Self { entry, table, count })
+        let entry = base.checked_add(entry).ok_or(Unfit::Malformed)?;
+        Ok(Self {
+            base,
+            entry,
+            table,
+            count,
+        })
     }
 }
 
@@ -174,7 +197,7 @@ impl Segment {
                 kind: single(segment, 0)?,
                 flags: single(segment, 4)?,
                 offset: word(segment, 8)?,
-                address: word(segment, 16)?,
+                address: word(segment, 16)?.checked_add(header.base)?,
                 file_size: word(segment, 32)?,
                 memory_size: word(segment, 40)?,
             })
@@ -247,6 +270,11 @@ pub(crate) mod tests {
         out
     }
 
+    /// Reads a file that is shorter than [`HEAD`].
+    pub(crate) fn whole(file: &[u8]) -> Result<Image, Unfit> {
+        read(file, file.len() as u64)
+    }
+
     pub(crate) fn small() -> Vec<u8> {
         file(
             0x40_1000,
@@ -269,7 +297,7 @@ pub(crate) mod tests {
 
     #[test]
     fn segments_become_areas_and_the_break_follows_them() {
-        let image = read(&small()).unwrap();
+        let image = whole(&small()).unwrap();
         assert_eq!(image.entry, 0x40_1000);
         assert_eq!(image.end, 0x40_6000);
         let areas = image.areas.as_slice();
@@ -285,8 +313,30 @@ pub(crate) mod tests {
         );
     }
 
+    #[test]
+    fn a_position_independent_program_gets_a_place() {
+        let mut file = file(0x1000, &[load(5, 0x1000, 4)]);
+        file[16] = 3;
+        let image = whole(&file).unwrap();
+        assert_eq!(image.entry, INDEPENDENT_BASE + 0x1000);
+        assert_eq!(image.areas.as_slice()[0].range.start(), INDEPENDENT_BASE + 0x1000);
+        assert!(image.areas.find(image.entry).is_some());
+    }
+
+    #[test]
+    fn the_stack_is_executable_only_for_those_who_ask() {
+        let mut small = small();
+        assert_eq!(
+            whole(&small).unwrap().stack_protection,
+            Protection::READ | Protection::WRITE
+        );
+        small[64 + 56..64 + 60].copy_from_slice(&SEGMENT_STACK.to_le_bytes());
+        small[64 + 60] = 7;
+        assert_eq!(whole(&small).unwrap().stack_protection, Protection::all());
+    }
+
     fn refused(entry: u64, load: Load) -> Unfit {
-        read(&file(entry, &[load])).unwrap_err()
+        whole(&file(entry, &[load])).unwrap_err()
     }
 
     fn load(flags: u32, address: u64, memory_size: u64) -> Load {
@@ -318,7 +368,7 @@ pub(crate) mod tests {
     #[test]
     fn a_segment_over_another_is_refused() {
         let two = file(0x40_1000, &[load(5, 0x40_1000, 4), load(6, 0x40_1800, 4)]);
-        assert_eq!(read(&two).unwrap_err(), Unfit::Misplaced);
+        assert_eq!(whole(&two).unwrap_err(), Unfit::Misplaced);
     }
 
     #[test]
@@ -332,19 +382,19 @@ pub(crate) mod tests {
         assert_eq!(refused(0x40_1000, load(5, 0x40_1000, 3)), Unfit::Malformed);
         let mut cut = small();
         cut.truncate(cut.len() - 1);
-        assert_eq!(read(&cut).unwrap_err(), Unfit::Malformed);
+        assert_eq!(whole(&cut).unwrap_err(), Unfit::Malformed);
     }
 
     #[test]
     fn other_kinds_of_files_are_told_apart() {
-        assert_eq!(read(b"#!/bin/sh").unwrap_err(), Unfit::NotElf64);
-        assert_eq!(read(b"").unwrap_err(), Unfit::NotElf64);
-        let mut shared = small();
-        shared[16] = 3;
-        assert_eq!(read(&shared).unwrap_err(), Unfit::NotStatic);
+        assert_eq!(whole(b"#!/bin/sh").unwrap_err(), Unfit::NotElf64);
+        assert_eq!(whole(b"").unwrap_err(), Unfit::NotElf64);
+        let mut object = small();
+        object[16] = 1;
+        assert_eq!(whole(&object).unwrap_err(), Unfit::NotStatic);
         let mut dynamic = small();
         dynamic[64 + 56] = 3;
-        assert_eq!(read(&dynamic).unwrap_err(), Unfit::NotStatic);
+        assert_eq!(whole(&dynamic).unwrap_err(), Unfit::NotStatic);
     }
 
     proptest! {
@@ -360,7 +410,7 @@ pub(crate) mod tests {
                 }
             }
             bytes.truncate(length);
-            if let Ok(image) = read(&bytes) {
+            if let Ok(image) = whole(&bytes) {
                 prop_assert!(image.areas.as_slice().iter().all(|area| area.range.end() <= IMAGE_END));
             }
         }

@@ -1,3 +1,4 @@
-//! Starting a program: what its file asks for, and what its stack holds when it begins.
+//! Starting a program: its file, and what is on its stack.
 pub mod elf;
+pub mod script;
 pub mod stack;

@@ -5,7 +5,7 @@
 //!         address of each argument, 0
 //!         address of each environment string, 0
 //!         auxiliary vector: pairs of a key and a value, the last one 0
-//!         16 random bytes, the strings
+//!         16 random bytes, the strings, the platform's name, the program's path
 //! top     8 bytes of 0
 //! ```
 use crate::addr::USER_END;
@@ -16,7 +16,28 @@ use alloc::vec::Vec;
 use linux_raw_sys::auxvec;
 
 /// Most bytes of such a stack.
-pub const MAX_SIZE: usize = 32 * 1024;
+pub const MAX_SIZE: usize = 128 * 1024;
+/// What `AT_PLATFORM` leads to.
+const PLATFORM: &[u8] = b"x86_64";
+/// Clock ticks of a second, as `times` counts them.
+pub const CLOCK_TICKS: u64 = 100;
+
+/// What a program is told of itself and of its machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'s> {
+    /// Its arguments, the program's name first.
+    pub arguments: &'s [&'s [u8]],
+    /// Its environment.
+    pub environment: &'s [&'s [u8]],
+    /// The path that it was started by.
+    pub path: &'s [u8],
+    /// Bytes that are hard to guess.
+    pub random: [u8; 16],
+    /// Features of the CPU: `AT_HWCAP` and `AT_HWCAP2`.
+    pub features: [u64; 2],
+    /// Least bytes of a stack for signals: `AT_MINSIGSTKSZ`.
+    pub signal_stack: u64,
+}
 
 /// The bytes that end at the stack's top.
 #[derive(Debug)]
@@ -27,48 +48,48 @@ pub struct StackImage {
     pub bytes: Vec<u8>,
 }
 
-/// Lays out the stack of `image`, called with `arguments` and `environment`, whose highest address is below `top`.
+/// Lays out the stack of `image`, whose highest address is below `top`.
 ///
 /// # Errors
 /// `E2BIG`.
-pub fn build(
-    image: &Image,
-    arguments: &[&[u8]],
-    environment: &[&[u8]],
-    random: [u8; 16],
-    top: u64,
-) -> Result<StackImage, Errno> {
-    let strings = || arguments.iter().chain(environment);
+pub fn build(image: &Image, start: &Start<'_>, top: u64) -> Result<StackImage, Errno> {
+    let Start {
+        arguments,
+        environment,
+        ..
+    } = start;
+    let strings = || {
+        arguments
+            .iter()
+            .chain(*environment)
+            .chain([&PLATFORM, &start.path])
+    };
     let string_bytes: usize = strings().map(|string| string.len() + 1).sum();
-    let auxiliary = auxiliary_vector(image);
-    let words = 1 + arguments.len() + 1 + environment.len() + 1 + 2 * auxiliary.len();
-    let size = (words * 8 + random.len() + string_bytes + 8).next_multiple_of(16);
+    let words = 1 + arguments.len() + 1 + environment.len() + 1 + 2 * AUXILIARY;
+    let size = (words * 8 + start.random.len() + string_bytes + 8).next_multiple_of(16);
     if size > MAX_SIZE {
         return Err(Errno::TOO_BIG);
     }
     let pointer = top - size as u64;
     let random_at = pointer + words as u64 * 8;
-    let mut string_at = random_at + random.len() as u64;
+    let mut string_at = random_at + start.random.len() as u64;
 
     let mut bytes = Vec::with_capacity(size);
     let mut push = |word: u64| bytes.extend_from_slice(&word.to_le_bytes());
     push(arguments.len() as u64);
     for list in [arguments, environment] {
-        for string in list {
+        for string in *list {
             push(string_at);
             string_at += string.len() as u64 + 1;
         }
         push(0);
     }
-    for (key, value) in auxiliary {
+    let path_at = string_at + PLATFORM.len() as u64 + 1;
+    for (key, value) in auxiliary_vector(image, start, random_at, string_at, path_at) {
         push(u64::from(key));
-        push(if key == auxvec::AT_RANDOM {
-            random_at
-        } else {
-            value
-        });
+        push(value);
     }
-    bytes.extend_from_slice(&random);
+    bytes.extend_from_slice(&start.random);
     for string in strings() {
         bytes.extend_from_slice(string);
         bytes.push(0);
@@ -77,19 +98,37 @@ pub fn build(
     Ok(StackImage { pointer, bytes })
 }
 
-fn auxiliary_vector(image: &Image) -> [(u32, u64); 12] {
+/// Pairs of the auxiliary vector.
+const AUXILIARY: usize = 20;
+
+fn auxiliary_vector(
+    image: &Image,
+    start: &Start<'_>,
+    random: u64,
+    platform: u64,
+    path: u64,
+) -> [(u32, u64); AUXILIARY] {
+    let [features, more_features] = start.features;
     [
+        (auxvec::AT_HWCAP, features),
+        (auxvec::AT_PAGESZ, PAGE_SIZE),
+        (auxvec::AT_CLKTCK, CLOCK_TICKS),
         (auxvec::AT_PHDR, image.program_headers),
         (auxvec::AT_PHENT, u64::from(PROGRAM_HEADER)),
         (auxvec::AT_PHNUM, u64::from(image.program_header_count)),
-        (auxvec::AT_PAGESZ, PAGE_SIZE),
+        (auxvec::AT_BASE, 0),
+        (auxvec::AT_FLAGS, 0),
         (auxvec::AT_ENTRY, image.entry),
         (auxvec::AT_UID, 0),
         (auxvec::AT_EUID, 0),
         (auxvec::AT_GID, 0),
         (auxvec::AT_EGID, 0),
         (auxvec::AT_SECURE, 0),
-        (auxvec::AT_RANDOM, 0),
+        (auxvec::AT_RANDOM, random),
+        (auxvec::AT_HWCAP2, more_features),
+        (auxvec::AT_EXECFN, path),
+        (auxvec::AT_PLATFORM, platform),
+        (auxvec::AT_MINSIGSTKSZ, start.signal_stack),
         (auxvec::AT_NULL, 0),
     ]
 }
@@ -102,6 +141,17 @@ mod tests {
     use crate::exec::elf;
 
     const TOP: u64 = 0x7fff_0000;
+
+    fn start<'s>(arguments: &'s [&'s [u8]], environment: &'s [&'s [u8]]) -> Start<'s> {
+        Start {
+            arguments,
+            environment,
+            path: b"/bin/x",
+            random: [7; 16],
+            features: [1, 2],
+            signal_stack: 2048,
+        }
+    }
 
     fn words(stack: &StackImage, count: usize) -> Vec<u64> {
         let words = stack
@@ -118,8 +168,8 @@ mod tests {
 
     #[test]
     fn arguments_and_environment_are_found_by_their_pointers() {
-        let image = elf::read(&elf::tests::small()).unwrap();
-        let stack = build(&image, &[b"echo", b"", b"hello"], &[b"HOME=/"], [7; 16], TOP).unwrap();
+        let image = elf::tests::whole(&elf::tests::small()).unwrap();
+        let stack = build(&image, &start(&[b"echo", b"", b"hello"], &[b"HOME=/"]), TOP).unwrap();
         assert_eq!(stack.pointer % 16, 0);
         assert_eq!(stack.pointer + stack.bytes.len() as u64, TOP);
         let words = words(&stack, 7);
@@ -132,22 +182,26 @@ mod tests {
 
     #[test]
     fn the_auxiliary_vector_ends_and_leads_to_random_bytes() {
-        let image = elf::read(&elf::tests::small()).unwrap();
-        let stack = build(&image, &[b"x"], &[], [7; 16], TOP).unwrap();
+        let image = elf::tests::whole(&elf::tests::small()).unwrap();
+        let stack = build(&image, &start(&[b"x"], &[]), TOP).unwrap();
         let all = words(&stack, stack.bytes.len() / 8);
         let pairs: Vec<(u64, u64)> = all[4..].chunks(2).map(|pair| (pair[0], pair[1])).collect();
         let random = pairs.iter().find(|pair| pair.0 == 25).unwrap().1;
         assert_eq!(stack.bytes[(random - stack.pointer) as usize..][..16], [7; 16]);
         assert!(pairs.contains(&(9, image.entry)));
+        for (key, text) in [(31, &b"/bin/x"[..]), (15, b"x86_64")] {
+            let (_, address) = pairs.iter().find(|pair| pair.0 == key).unwrap();
+            assert_eq!(string_at(&stack, *address), text);
+        }
         assert!(pairs.contains(&(0, 0)));
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let image = elf::read(&elf::tests::small()).unwrap();
+        let image = elf::tests::whole(&elf::tests::small()).unwrap();
         let long = vec![b'x'; MAX_SIZE];
         assert_eq!(
-            build(&image, &[&long], &[], [0; 16], TOP).unwrap_err(),
+            build(&image, &start(&[&long], &[]), TOP).unwrap_err(),
             Errno::TOO_BIG
         );
     }

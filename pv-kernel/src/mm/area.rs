@@ -122,7 +122,7 @@ pub enum AreaError {
 }
 
 /// A program's areas.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AreaMap {
     areas: Vec<Area>,
 }

@@ -44,6 +44,8 @@ pub enum Verdict {
     },
     /// The page is there: write its entry again, with these rights.
     Refresh(Protection),
+    /// The page is there and about to be written: give the program a frame of its own, with these rights.
+    Unshare(Protection),
     /// The program may not do that.
     Kill(Cause),
 }
@@ -99,7 +101,10 @@ pub fn decide(areas: &AreaMap, fault: Fault, entry: u64) -> Verdict {
         });
     }
     if entry != 0 {
-        return Verdict::Refresh(area.protection);
+        return match access {
+            Access::Write => Verdict::Unshare(area.protection),
+            Access::Read | Access::Execute => Verdict::Refresh(area.protection),
+        };
     }
     let page = page_floor(address);
     Verdict::Bring {
@@ -208,6 +213,22 @@ mod tests {
         let fault = Fault::new(0x40_0000, error::FETCH | error::USER);
         let verdict = decide(&areas(), fault, 0x1000_0025);
         assert_eq!(verdict, Verdict::Refresh(Protection::READ | Protection::EXECUTE));
+    }
+
+    #[test]
+    fn a_write_to_a_page_that_is_there_wants_a_frame_of_its_own() {
+        let mut areas = AreaMap::new();
+        let protection = Protection::READ | Protection::WRITE;
+        areas
+            .insert(Area {
+                range: PageRange::new(0x40_0000, 0x40_1000).unwrap(),
+                protection,
+                backing: Backing::Zero,
+                purpose: Purpose::Mapping,
+            })
+            .unwrap();
+        let fault = Fault::new(0x40_0008, error::WRITE | error::PRESENT | error::USER);
+        assert_eq!(decide(&areas, fault, 0x1000_0025), Verdict::Unshare(protection));
     }
 
     #[test]

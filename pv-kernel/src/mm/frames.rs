@@ -93,6 +93,28 @@ impl<'a> FrameTable<'a> {
         Ok(frame)
     }
 
+    /// How many uses `frame` has; 0 for one that is free or not the table's.
+    #[must_use]
+    pub fn uses(&self, frame: Pfn) -> u32 {
+        self.index(frame)
+            .and_then(|index| self.states.get(index))
+            .map_or(0, |state| state.uses)
+    }
+
+    /// Adds a use to `frame`.
+    ///
+    /// # Errors
+    /// [`NotInUse`]: it is free, not the table's, or has as many uses as can be counted; nothing has changed.
+    pub fn share(&mut self, frame: Pfn) -> Result<(), NotInUse> {
+        let index = self.index(frame).ok_or(NotInUse)?;
+        let state = self.states.get_mut(index).ok_or(NotInUse)?;
+        if state.uses == 0 {
+            return Err(NotInUse);
+        }
+        state.uses = state.uses.checked_add(1).ok_or(NotInUse)?;
+        Ok(())
+    }
+
     /// Ends one use of `frame`; the last one makes it free.
     ///
     /// # Errors
@@ -139,6 +161,20 @@ mod tests {
         assert_eq!(table.release(frame), Err(NotInUse));
         assert_eq!(table.take(), Ok(frame));
         assert_eq!(table.free(), 0);
+    }
+
+    #[test]
+    fn a_shared_frame_is_free_after_its_last_use() {
+        let mut states = [FrameState::default(); 1];
+        let mut table = FrameTable::new(Pfn(7), &mut states);
+        assert_eq!(table.share(Pfn(7)), Err(NotInUse));
+        let frame = table.take().unwrap();
+        table.share(frame).unwrap();
+        assert_eq!(table.uses(frame), 2);
+        table.release(frame).unwrap();
+        assert_eq!((table.uses(frame), table.free()), (1, 0));
+        table.release(frame).unwrap();
+        assert_eq!((table.uses(frame), table.free()), (0, 1));
     }
 
     #[test]

@@ -9,17 +9,18 @@
 use crate::addr::{FIRST_KERNEL_SLOT, PageRange, Pfn};
 use crate::machine::{Memory, Tables};
 use crate::mm::area::Protection;
+use crate::mm::batch::{BATCH, Batch};
+use crate::mm::fork;
 use crate::mm::frames::{FrameTable, OutOfFrames};
 use crate::resident::pager;
 use crate::resident::walk::{self, ROOT_LEVEL, Slot, entry_for, update};
 use abi::layout::{ENTRIES, HYPERVISOR_SLOT, PAGE_SHIFT};
 use abi::mmu::{MmuUpdate, MmuextCommand, MmuextOp, PTE_FRAME, PteFlags};
 
-/// Requests that are gathered for one hypercall.
-const BATCH: usize = 64;
 /// Tables below the root.
 const LOWER_LEVELS: usize = ROOT_LEVEL as usize - 1;
-const TABLE_FLAGS: PteFlags = PteFlags::PRESENT
+/// The rights of entries above the lowest tables: those of the lowest count.
+pub(super) const TABLE_FLAGS: PteFlags = PteFlags::PRESENT
     .union(PteFlags::WRITABLE)
     .union(PteFlags::USER)
     .union(PteFlags::ACCESSED);
@@ -41,22 +42,38 @@ impl AddressSpace {
         frames: &mut FrameTable<'_>,
         kernel_root: Pfn,
     ) -> Result<Self, OutOfFrames> {
-        let root = frames.take()?;
-        memory.page(root).fill(0);
-        for index in FIRST_KERNEL_SLOT..ENTRIES as u16 {
-            if usize::from(index) != HYPERVISOR_SLOT {
-                let entry = memory.entry(kernel_root, index);
-                write_word(memory, root, index, entry);
-            }
-        }
+        let root = new_root(memory, frames, kernel_root)?;
         make_tables(memory, kernel_root, &[(root, ROOT_LEVEL)]);
         Ok(Self { root, kernel_root })
+    }
+
+    /// The space of a root that is a table.
+    pub(super) const fn from_root(root: Pfn, kernel_root: Pfn) -> Self {
+        Self { root, kernel_root }
+    }
+
+    /// A space with the same pages, which both share: whoever writes to one first gets a copy of it.
+    ///
+    /// # Errors
+    /// [`OutOfFrames`]; no frame is kept.
+    pub fn fork(
+        &mut self,
+        memory: &mut impl Memory,
+        frames: &mut FrameTable<'_>,
+    ) -> Result<Self, OutOfFrames> {
+        fork::fork(self, memory, frames)
     }
 
     /// The frame of the root table.
     #[must_use]
     pub const fn root(&self) -> Pfn {
         self.root
+    }
+
+    /// The frame of the root table that maps the kernel alone.
+    #[must_use]
+    pub const fn kernel_root(&self) -> Pfn {
+        self.kernel_root
     }
 
     /// The L1 entry for `address`, 0 where there is none or where the address is not a program's: tables in the
@@ -87,29 +104,57 @@ impl AddressSpace {
         self.rewrite(
             memory,
             range,
-            |_| 0,
+            |_, _| 0,
             |memory, old| release(frames, walk::frame_of(memory, old)),
         );
     }
 
-    /// Changes what is allowed on the pages of `range` that are there.
-    pub fn protect(&mut self, memory: &mut impl Memory, range: PageRange, protection: Protection) {
-        let flags = protection.entry_flags().bits();
-        self.rewrite(memory, range, |old| (old & PTE_FRAME) | flags, |_, _| ());
+    /// Changes what is allowed on the pages of `range` that are there. Pages that others use too stay read-only.
+    pub fn protect(
+        &mut self,
+        memory: &mut impl Memory,
+        frames: &FrameTable<'_>,
+        range: PageRange,
+        protection: Protection,
+    ) {
+        self.rewrite(
+            memory,
+            range,
+            |memory, old| {
+                let frame = walk::frame_of(memory, old);
+                (old & PTE_FRAME) | page_flags(frames, frame, protection).bits()
+            },
+            |_, _| (),
+        );
+    }
+
+    /// Puts `frame`, whose use passes to this space, in the place of the page at `address`, which is there.
+    pub fn replace(
+        &mut self,
+        memory: &mut impl Memory,
+        frames: &mut FrameTable<'_>,
+        page: PageRange,
+        frame: Pfn,
+        protection: Protection,
+    ) {
+        let entry = entry_for(memory, frame, protection.entry_flags());
+        self.rewrite(
+            memory,
+            page,
+            |_, _| entry,
+            |memory, old| release(frames, walk::frame_of(memory, old)),
+        );
     }
 
     /// Gives back every page and every table. The CPU is on another root.
     pub fn destroy(self, memory: &mut impl Memory, frames: &mut FrameTable<'_>) {
-        let mut unpins =
-            Batch::new(|memory: &mut _, operations: &[MmuextOp]| Tables::mmuext(memory, operations));
+        let mut batch = Batch::new();
         each_table(memory, self.root, ROOT_LEVEL, &mut |memory, table, _| {
             let operation = mmuext(MmuextCommand::Unpin, memory.mfn_of(table).0);
-            unpins.push(memory, operation);
+            batch.operation(memory, operation);
         });
-        unpins.flush(memory);
+        batch.flush(memory);
 
-        let mut unlocks =
-            Batch::new(|memory: &mut _, updates: &[MmuUpdate]| Tables::mmu_update(memory, updates));
         each_table(memory, self.root, ROOT_LEVEL, &mut |memory, table, level| {
             if level == 1 {
                 for index in 0..ENTRIES as u16 {
@@ -120,17 +165,17 @@ impl AddressSpace {
                 }
             }
             let unlock = physmap_update(memory, self.kernel_root, table, PhysmapAccess::ReadWrite);
-            unlocks.push(memory, unlock);
+            batch.update(memory, unlock);
             release(frames, table);
         });
-        unlocks.flush(memory);
+        batch.flush(memory);
     }
 
     fn rewrite<M: Memory>(
         &mut self,
         memory: &mut M,
         range: PageRange,
-        new_entry: impl Fn(u64) -> u64,
+        new_entry: impl Fn(&M, u64) -> u64,
         mut after: impl FnMut(&M, u64),
     ) {
         let mut rest = Some(range);
@@ -151,7 +196,7 @@ impl AddressSpace {
                     rest = None;
                     break;
                 };
-                *request = update(walk::location(memory, table, index), new_entry(entry));
+                *request = update(walk::location(memory, table, index), new_entry(memory, entry));
                 *old = entry;
                 count += 1;
                 rest = PageRange::new(address + (1 << PAGE_SHIFT), range.end());
@@ -208,6 +253,32 @@ fn link(
     Ok(())
 }
 
+/// A frame filled as a root with the kernel's entries alone; it is no table yet.
+pub(super) fn new_root(
+    memory: &mut impl Memory,
+    frames: &mut FrameTable<'_>,
+    kernel_root: Pfn,
+) -> Result<Pfn, OutOfFrames> {
+    let root = frames.take()?;
+    memory.page(root).fill(0);
+    for index in FIRST_KERNEL_SLOT..ENTRIES as u16 {
+        if usize::from(index) != HYPERVISOR_SLOT {
+            let entry = memory.entry(kernel_root, index);
+            write_word(memory, root, index, entry);
+        }
+    }
+    Ok(root)
+}
+
+/// The rights of an entry for a page with `protection`: a frame that others use too is never writable.
+fn page_flags(frames: &FrameTable<'_>, frame: Pfn, protection: Protection) -> PteFlags {
+    let mut flags = protection.entry_flags();
+    if frames.uses(frame) > 1 {
+        flags.remove(PteFlags::WRITABLE);
+    }
+    flags
+}
+
 /// Turns filled frames into page tables, children first.
 fn make_tables(memory: &mut impl Memory, kernel_root: Pfn, tables: &[(Pfn, u8)]) {
     if tables.is_empty() {
@@ -216,18 +287,25 @@ fn make_tables(memory: &mut impl Memory, kernel_root: Pfn, tables: &[(Pfn, u8)])
     let mut locks = [MmuUpdate::default(); LOWER_LEVELS];
     let mut pins = [MmuextOp::default(); LOWER_LEVELS];
     let slots = locks.iter_mut().zip(pins.iter_mut());
-    for ((table, level), (lock, pin)) in tables.iter().zip(slots) {
+    for ((table, level), (lock, slot)) in tables.iter().zip(slots) {
         *lock = physmap_update(memory, kernel_root, *table, PhysmapAccess::ReadOnly);
-        let command = match level {
-            1 => MmuextCommand::PinL1,
-            2 => MmuextCommand::PinL2,
-            3 => MmuextCommand::PinL3,
-            _ => MmuextCommand::PinL4,
-        };
-        *pin = mmuext(command, memory.mfn_of(*table).0);
+        *slot = pin(memory, *table, *level);
     }
-    memory.mmu_update(locks.get(..tables.len()).unwrap_or(&[]));
-    memory.mmuext(pins.get(..tables.len()).unwrap_or(&[]));
+    memory.change_tables(
+        locks.get(..tables.len()).unwrap_or(&[]),
+        pins.get(..tables.len()).unwrap_or(&[]),
+    );
+}
+
+/// The operation that makes a filled frame, read-only in the physmap, a table of `level`.
+pub(super) fn pin(memory: &impl Tables, table: Pfn, level: u8) -> MmuextOp {
+    let command = match level {
+        1 => MmuextCommand::PinL1,
+        2 => MmuextCommand::PinL2,
+        3 => MmuextCommand::PinL3,
+        _ => MmuextCommand::PinL4,
+    };
+    mmuext(command, memory.mfn_of(table).0)
 }
 
 /// How a frame is mapped in the physmap.
@@ -261,7 +339,8 @@ pub const fn mmuext(command: MmuextCommand, argument: u64) -> MmuextOp {
     }
 }
 
-fn write_word(memory: &mut impl Memory, frame: Pfn, index: u16, word: u64) {
+/// Writes a word of a frame that is no table yet.
+pub(super) fn write_word(memory: &mut impl Memory, frame: Pfn, index: u16, word: u64) {
     let at = usize::from(index) * 8;
     if let Some(bytes) = memory.page(frame).get_mut(at..at + 8) {
         bytes.copy_from_slice(&word.to_le_bytes());
@@ -309,45 +388,6 @@ fn each_table<M: Memory>(memory: &mut M, table: Pfn, level: u8, visit: &mut dyn 
         if walk::is_present(entry) {
             let child = walk::frame_of(memory, entry);
             each_table(memory, child, level - 1, visit);
-        }
-    }
-}
-
-struct Batch<T, F> {
-    items: [T; BATCH],
-    count: usize,
-    send: F,
-}
-
-impl<T: Copy + Default, F> Batch<T, F> {
-    fn new(send: F) -> Self {
-        Self {
-            items: [T::default(); BATCH],
-            count: 0,
-            send,
-        }
-    }
-
-    fn push<M>(&mut self, memory: &mut M, item: T)
-    where
-        F: FnMut(&mut M, &[T]),
-    {
-        if self.count == BATCH {
-            self.flush(memory);
-        }
-        if let Some(slot) = self.items.get_mut(self.count) {
-            *slot = item;
-            self.count += 1;
-        }
-    }
-
-    fn flush<M>(&mut self, memory: &mut M)
-    where
-        F: FnMut(&mut M, &[T]),
-    {
-        if self.count > 0 {
-            (self.send)(memory, self.items.get(..self.count).unwrap_or(&[]));
-            self.count = 0;
         }
     }
 }

@@ -8,18 +8,20 @@ use crate::errno::Errno;
 use crate::machine::Memory;
 use crate::mm::area::{Access, Area, AreaError, AreaMap, Backing, Protection, Purpose};
 use crate::mm::fault::{self, Fault, Fill, Verdict};
-use crate::mm::frames::FrameTable;
+use crate::mm::frames::{FrameTable, OutOfFrames};
 use crate::mm::layout::{MAP_TOP, STACK_BOTTOM, STACK_TOP};
+use crate::mm::program_file::ProgramFile;
 use crate::mm::space::{self, AddressSpace};
 use crate::resident::walk;
 use abi::layout::PAGE_SIZE;
+use abi::mmu::PteFlags;
 
 /// The memory of one program.
 #[derive(Debug)]
 pub struct UserMemory<'a> {
     space: AddressSpace,
     areas: AreaMap,
-    image: &'a [u8],
+    image: ProgramFile<'a>,
     break_start: u64,
     break_end: u64,
 }
@@ -45,19 +47,20 @@ impl From<AreaError> for Errno {
 }
 
 impl<'a> UserMemory<'a> {
-    /// The memory of a program whose file is `image` and whose segments are `areas`, plus a stack.
+    /// The memory of a program whose file is `image` and whose segments are `areas`, plus a stack with `stack_protection`.
     ///
     /// # Errors
     /// The areas do not leave the stack its place.
     pub fn new(
         space: AddressSpace,
         mut areas: AreaMap,
-        image: &'a [u8],
+        image: ProgramFile<'a>,
         break_start: u64,
+        stack_protection: Protection,
     ) -> Result<Self, (AddressSpace, AreaError)> {
         let stack = PageRange::new(STACK_BOTTOM, STACK_TOP).map(|range| Area {
             range,
-            protection: Protection::READ | Protection::WRITE,
+            protection: stack_protection,
             backing: Backing::Zero,
             purpose: Purpose::Stack,
         });
@@ -86,6 +89,25 @@ impl<'a> UserMemory<'a> {
         &self.areas
     }
 
+    /// A copy that shares every page until one side writes to it.
+    ///
+    /// # Errors
+    /// [`OutOfFrames`]; no frame is kept.
+    pub fn fork(
+        &mut self,
+        memory: &mut impl Memory,
+        frames: &mut FrameTable<'_>,
+    ) -> Result<Self, OutOfFrames> {
+        let space = self.space.fork(memory, frames)?;
+        Ok(Self {
+            space,
+            areas: self.areas.clone(),
+            image: self.image.clone(),
+            break_start: self.break_start,
+            break_end: self.break_end,
+        })
+    }
+
     /// Resolves a page fault of the program, after which the instruction can be tried again.
     ///
     /// # Errors
@@ -100,12 +122,14 @@ impl<'a> UserMemory<'a> {
         match fault::decide(&self.areas, fault, entry) {
             Verdict::Kill(cause) => Err(cause),
             Verdict::Refresh(protection) => {
-                let page = PageRange::covering(fault.address, 1);
-                if let Some(page) = page {
-                    self.space.protect(memory, page, protection);
+                if let Some(page) = PageRange::covering(fault.address, 1) {
+                    self.space.protect(memory, frames, page, protection);
                 }
                 Ok(())
             }
+            Verdict::Unshare(protection) => self
+                .unshare(memory, frames, fault.address, entry, protection)
+                .map(|_| ()),
             Verdict::Bring {
                 page,
                 protection,
@@ -114,7 +138,7 @@ impl<'a> UserMemory<'a> {
         }
     }
 
-    /// The frame behind `address`, brought in if it must be.
+    /// The frame behind `address`, brought in, or made the program's own, if it must be.
     fn frame(
         &mut self,
         memory: &mut impl Memory,
@@ -126,12 +150,37 @@ impl<'a> UserMemory<'a> {
         match fault::decide(&self.areas, Fault { address, access }, entry) {
             Verdict::Kill(cause) => Err(cause),
             Verdict::Refresh(_) => Ok(walk::frame_of(memory, entry)),
+            Verdict::Unshare(_) if entry & PteFlags::WRITABLE.bits() != 0 => {
+                Ok(walk::frame_of(memory, entry))
+            }
+            Verdict::Unshare(protection) => self.unshare(memory, frames, address, entry, protection),
             Verdict::Bring {
                 page,
                 protection,
                 fill,
             } => self.bring(memory, frames, page, protection, fill),
         }
+    }
+
+    /// Makes the page at `address`, whose entry is `entry`, writable: with its frame, if nobody else uses it, or a copy.
+    fn unshare(
+        &mut self,
+        memory: &mut impl Memory,
+        frames: &mut FrameTable<'_>,
+        address: u64,
+        entry: u64,
+        protection: Protection,
+    ) -> Result<Pfn, Cause> {
+        let page = PageRange::covering(address, 1).ok_or(Cause::OutOfMemory)?;
+        let old = walk::frame_of(memory, entry);
+        if frames.uses(old) == 1 {
+            self.space.protect(memory, frames, page, protection);
+            return Ok(old);
+        }
+        let new = frames.take().map_err(|_| Cause::OutOfMemory)?;
+        memory.copy_page(old, new);
+        self.space.replace(memory, frames, page, new, protection);
+        Ok(new)
     }
 
     fn bring(
@@ -145,11 +194,8 @@ impl<'a> UserMemory<'a> {
         let frame = frames.take().map_err(|_| Cause::OutOfMemory)?;
         let bytes = memory.page(frame);
         bytes.fill(0);
-        let source = usize::try_from(fill.offset)
-            .ok()
-            .and_then(|offset| self.image.get(offset..offset.checked_add(fill.length)?));
-        if let (Some(source), Some(target)) = (source, bytes.get_mut(fill.at..fill.at + fill.length)) {
-            target.copy_from_slice(source);
+        if let Some(target) = bytes.get_mut(fill.at..fill.at + fill.length) {
+            self.image.read_at(fill.offset, target);
         }
         if self.space.map(memory, frames, page, frame, protection).is_err() {
             space::release(frames, frame);
@@ -329,11 +375,12 @@ impl<'a> UserMemory<'a> {
     pub fn protect(
         &mut self,
         memory: &mut impl Memory,
+        frames: &FrameTable<'_>,
         range: PageRange,
         protection: Protection,
     ) -> Result<(), Errno> {
         self.areas.protect(range, protection)?;
-        self.space.protect(memory, range, protection);
+        self.space.protect(memory, frames, range, protection);
         Ok(())
     }
 

@@ -1,11 +1,16 @@
-//! A machine for the host's tests: frames, page tables with the hypervisor's rules, a console, and a program that is a
-//! list of steps. Whatever the hypervisor would refuse panics here.
+//! A machine for the host's tests: frames, page tables with the hypervisor's rules, a console, and programs that are
+//! lists of steps. Whatever the hypervisor would refuse panics here.
+//!
+//! A program is known by its root table. A forked one is told apart by a number in rbx, which fork copies; one that was
+//! executed begins with all registers 0 and takes the steps of the oldest `Exec` whose root is gone.
+mod process_tests;
 mod tests;
 
 use crate::addr::{Mfn, Pfn};
 use crate::context::{Context, INT80_VECTOR};
-use crate::machine::{Cpu, Memory, Page, Tables, Terminal};
+use crate::machine::{Cpu, Heap, Memory, Page, Tables, Terminal};
 use crate::mm::area::Access;
+use crate::proc::UserState;
 use crate::resident::pager::error;
 use crate::resident::walk;
 use abi::layout::{ENTRIES, HYPERVISOR_SLOT, PAGE_SIZE, PHYSMAP};
@@ -13,7 +18,7 @@ use abi::mmu::{MmuUpdate, MmuextCommand, MmuextOp, PTE_FRAME, PteFlags};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Frames of the machine; one L1 table maps them all in the physmap.
-pub(crate) const FRAMES: u64 = 200;
+pub(crate) const FRAMES: u64 = 400;
 /// The first frame that is free at start.
 pub(crate) const FIRST_FREE: u64 = 4;
 pub(crate) const KERNEL_ROOT: Pfn = Pfn(0);
@@ -21,7 +26,7 @@ pub(crate) const KERNEL_ROOT: Pfn = Pfn(0);
 const HYPERVISOR_ENTRY: u64 = 0x7;
 
 /// What a program does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Uses an address.
     Touch(Access, u64),
@@ -29,15 +34,50 @@ pub(crate) enum Step {
     Call(u64, [u64; 6]),
     /// Raises an exception.
     Trap(u64),
+    /// Calls fork; the child does these steps.
+    Fork(Vec<Step>),
+    /// The same with vfork.
+    Vfork(Vec<Step>),
+    /// Makes this system call, which begins another program; that one does these steps.
+    Exec(u64, [u64; 6], Vec<Step>),
+    /// Stores a byte.
+    Store(u64, u8),
+    /// Reads a byte, which must be this one.
+    Expect(u64, u8),
+    /// Fills the vector registers with this byte.
+    FillVectors(u8),
+    /// They must hold this byte.
+    ExpectVectors(u8),
 }
+
+/// A program in the making.
+#[derive(Debug, Default)]
+struct Program {
+    steps: VecDeque<Step>,
+    /// A call has been made whose result comes next.
+    in_call: bool,
+    /// What it becomes when its root goes away.
+    next: Option<Vec<Step>>,
+}
+
+/// What the kernel's heap of the model holds in all.
+const HEAP: u64 = 1 << 20;
 
 pub(crate) struct Model {
     frames: Vec<Box<Page>>,
     pins: BTreeMap<u64, u8>,
     loaded: Pfn,
+    /// The steps of the next program that begins.
     pub(crate) steps: VecDeque<Step>,
+    programs: BTreeMap<u64, Program>,
+    /// Programs that were forked and have not run yet, by the number in rbx.
+    born: BTreeMap<u64, Vec<Step>>,
+    last_born: u64,
+    /// Programs that were executed and have not run yet.
+    executed: VecDeque<Vec<Step>>,
+    /// The results of all calls of all programs, in the order in which they returned.
     pub(crate) results: Vec<u64>,
-    in_call: bool,
+    vectors: u8,
     /// What has been typed, and what will be typed while the kernel waits.
     pub(crate) typed: VecDeque<u8>,
     pub(crate) typed_later: VecDeque<&'static [u8]>,
@@ -51,8 +91,12 @@ impl Model {
             pins: (0..4).map(|table| (table, 4 - table as u8)).collect(),
             loaded: KERNEL_ROOT,
             steps: VecDeque::new(),
+            programs: BTreeMap::new(),
+            born: BTreeMap::new(),
+            last_born: 0,
+            executed: VecDeque::new(),
             results: Vec::new(),
-            in_call: false,
+            vectors: 0,
             typed: VecDeque::new(),
             typed_later: VecDeque::new(),
             printed: Vec::new(),
@@ -154,6 +198,9 @@ impl Model {
     fn unpin(&mut self, frame: Pfn) {
         assert!(self.pins.remove(&frame.0).is_some(), "{frame:?} is not pinned");
         assert_ne!(self.loaded, frame, "the root is in use");
+        if let Some(next) = self.programs.remove(&frame.0).and_then(|program| program.next) {
+            self.executed.push_back(next);
+        }
         for table in self
             .pins
             .iter()
@@ -241,6 +288,17 @@ impl Memory for Model {
         assert!(frame.0 >= FIRST_FREE);
         &mut self.frames[frame.0 as usize]
     }
+
+    fn copy_page(&mut self, from: Pfn, to: Pfn) {
+        let bytes = *self.page(from);
+        *self.page(to) = bytes;
+    }
+}
+
+impl Heap for Model {
+    fn heap_left(&self) -> u64 {
+        HEAP
+    }
 }
 
 impl Terminal for Model {
@@ -267,47 +325,152 @@ impl Terminal for Model {
     }
 }
 
+/// How a program's next step went.
+enum Went {
+    /// Done: the next one follows.
+    On,
+    /// It leads into the kernel.
+    Trap,
+    /// It leads into the kernel, and is tried again afterwards.
+    Fault,
+}
+
+impl Model {
+    /// The program whose root is loaded.
+    fn program(&mut self, context: &Context) -> &mut Program {
+        let root = self.loaded.0;
+        if !self.programs.contains_key(&root) {
+            let mut in_call = false;
+            let steps = if let Some(steps) = self.born.remove(&context.rbx) {
+                in_call = true;
+                steps.into()
+            } else if let Some(steps) = self.executed.pop_front() {
+                steps.into()
+            } else {
+                core::mem::take(&mut self.steps)
+            };
+            let program = Program {
+                steps,
+                in_call,
+                next: None,
+            };
+            self.programs.insert(root, program);
+        }
+        self.programs.get_mut(&root).unwrap()
+    }
+
+    fn step(&mut self, step: &Step, context: &mut Context) -> Went {
+        match step {
+            // The CPU does not walk the tables for what is no address.
+            Step::Touch(_, address) if !abi::layout::is_canonical(*address) => {
+                (context.vector, context.error) = (13, 0);
+                return Went::Fault;
+            }
+            Step::Touch(access, address) => {
+                return self
+                    .access(*access, *address, context)
+                    .map_or(Went::On, |()| Went::Fault);
+            }
+            Step::Store(address, byte) => match self.access(Access::Write, *address, context) {
+                Some(()) => return Went::Fault,
+                None => *self.byte(*address) = *byte,
+            },
+            Step::Expect(address, byte) => match self.access(Access::Read, *address, context) {
+                Some(()) => return Went::Fault,
+                None => assert_eq!(*self.byte(*address), *byte, "at {address:#x}"),
+            },
+            Step::FillVectors(byte) => self.vectors = *byte,
+            Step::ExpectVectors(byte) => assert_eq!(self.vectors, *byte),
+            Step::Call(number, arguments) => return self.call(*number, *arguments, context),
+            Step::Fork(child) => return self.fork(FORK, child, context),
+            Step::Vfork(child) => return self.fork(VFORK, child, context),
+            Step::Exec(number, arguments, next) => {
+                self.program(context).next = Some(next.clone());
+                return self.call(*number, *arguments, context);
+            }
+            Step::Trap(vector) => {
+                context.vector = *vector;
+                return Went::Trap;
+            }
+        }
+        Went::On
+    }
+
+    fn fork(&mut self, number: u64, child: &[Step], context: &mut Context) -> Went {
+        self.last_born += 1;
+        context.rbx = self.last_born;
+        self.born.insert(self.last_born, child.to_vec());
+        self.call(number, [0; 6], context)
+    }
+
+    fn call(&mut self, number: u64, arguments: [u64; 6], context: &mut Context) -> Went {
+        context.vector = INT80_VECTOR;
+        context.rax = number;
+        [
+            context.rdi,
+            context.rsi,
+            context.rdx,
+            context.r10,
+            context.r8,
+            context.r9,
+        ] = arguments;
+        self.program(context).in_call = true;
+        Went::Trap
+    }
+
+    /// An access; something if it faults.
+    fn access(&self, access: Access, address: u64, context: &mut Context) -> Option<()> {
+        let error = self.fault(access, address)?;
+        (context.vector, context.error, context.cr2) = (14, error, address);
+        Some(())
+    }
+
+    fn byte(&mut self, address: u64) -> &mut u8 {
+        let slot = walk::walk(self, self.loaded, address);
+        let frame = walk::frame_of(self, slot.entry);
+        &mut self.frames[frame.0 as usize][(address & 0xfff) as usize]
+    }
+}
+
+const FORK: u64 = 57;
+const VFORK: u64 = 58;
+const EXIT_GROUP: u64 = 231;
+
 impl Cpu for Model {
     fn run_user(&mut self, context: &mut Context) {
         assert_ne!(self.loaded, KERNEL_ROOT, "no program's address space is loaded");
-        if core::mem::take(&mut self.in_call) {
+        if core::mem::take(&mut self.program(context).in_call) {
+            self.program(context).next = None;
             self.results.push(context.rax);
         }
         loop {
-            let step = self.steps.pop_front().unwrap_or(Step::Call(60, [0; 6]));
-            match step {
-                // The CPU does not walk the tables for what is no address.
-                Step::Touch(_, address) if !abi::layout::is_canonical(address) => {
-                    (context.vector, context.error) = (13, 0);
-                }
-                Step::Touch(access, address) => {
-                    let Some(error) = self.fault(access, address) else {
-                        continue;
-                    };
-                    // It is tried again after the fault.
-                    self.steps.push_front(step);
-                    (context.vector, context.error, context.cr2) = (14, error, address);
-                }
-                Step::Call(number, arguments) => {
-                    context.vector = INT80_VECTOR;
-                    context.rax = number;
-                    [
-                        context.rdi,
-                        context.rsi,
-                        context.rdx,
-                        context.r10,
-                        context.r8,
-                        context.r9,
-                    ] = arguments;
-                    self.in_call = true;
-                }
-                Step::Trap(vector) => context.vector = vector,
+            let step = self.program(context).steps.pop_front();
+            let step = step.unwrap_or(Step::Call(EXIT_GROUP, [0; 6]));
+            match self.step(&step, context) {
+                Went::On => {}
+                Went::Trap => return,
+                Went::Fault => return self.program(context).steps.push_front(step),
             }
-            return;
         }
     }
 
-    fn reset_user_state(&mut self) {}
+    fn vector_size(&self) -> usize {
+        512
+    }
+
+    fn save_user_state(&mut self, state: &mut UserState) {
+        state.vectors.write(160, &[self.vectors]);
+    }
+
+    fn load_user_state(&mut self, state: &UserState) {
+        let mut byte = [0];
+        state.vectors.read(160, &mut byte);
+        [self.vectors] = byte;
+    }
+
+    fn features(&self) -> [u64; 2] {
+        [0; 2]
+    }
 
     fn random(&mut self) -> [u8; 16] {
         [7; 16]

@@ -4,8 +4,8 @@ use crate::cause::Cause;
 use crate::console::Read;
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
-use crate::process::Process;
-use abi::sched::WAKE_INPUT;
+use crate::proc::Process;
+use crate::wait::{Channel, Wait};
 
 /// Bytes that pass through the kernel at once.
 const CHUNK: usize = 512;
@@ -34,7 +34,7 @@ pub(super) fn read<M: Machine>(
         .memory
         .make_writable(&mut kernel.machine, &mut kernel.frames, address, buffer.len())?;
     match kernel.console.read(buffer) {
-        Read::Nothing => Err(Stop::Wait(WAKE_INPUT)),
+        Read::Nothing => Err(Stop::Wait(Wait::on(Channel::Input))),
         Read::End => Ok(0),
         Read::Bytes(count) => {
             kernel.copy_out(process, address, buffer.get(..count).unwrap_or(&[]))?;

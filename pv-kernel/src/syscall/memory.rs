@@ -5,14 +5,17 @@ use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
 use crate::mm::area::Protection;
 use crate::mm::user_mem::Place;
-use crate::process::Process;
+use crate::proc::Process;
 use linux_raw_sys::general as linux;
 
 /// `brk(end)`.
-pub(super) fn brk<M: Machine>(kernel: &mut Kernel<'_, M>, process: &mut Process<'_>, end: u64) -> u64 {
-    process
-        .memory
-        .set_break(&mut kernel.machine, &mut kernel.frames, end)
+pub(super) fn brk<M: Machine>(
+    kernel: &mut Kernel<'_, M>,
+    process: &mut Process<'_>,
+    [end, ..]: Arguments,
+) -> Result<u64, Stop> {
+    let memory = &mut process.memory;
+    Ok(memory.set_break(&mut kernel.machine, &mut kernel.frames, end))
 }
 
 /// `mmap(address, length, protection, flags, fd, offset)`: private and anonymous only, there are no files to map.
@@ -69,7 +72,9 @@ pub(super) fn mprotect<M: Machine>(
         return Ok(0);
     }
     let range = range(address, length)?;
-    process.memory.protect(&mut kernel.machine, range, protection)?;
+    process
+        .memory
+        .protect(&mut kernel.machine, &kernel.frames, range, protection)?;
     Ok(0)
 }
 

@@ -3,12 +3,16 @@
 //! The number is in rax, arguments in rdi, rsi, rdx, r10, r8, r9; the result in rax, an error negated.
 mod io;
 mod memory;
+mod process;
+mod strings;
 mod system;
+pub mod table;
 
 use crate::cause::Cause;
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine, killed};
-use crate::process::{End, Next, Process};
+use crate::proc::{End, Next, Process};
+use crate::wait::Wait;
 use syscalls::Sysno;
 
 /// Why a call does not return a value now.
@@ -16,8 +20,14 @@ use syscalls::Sysno;
 enum Stop {
     /// It returns an error.
     Error(Errno),
-    /// It is tried again later, on one of these conditions.
-    Wait(u64),
+    /// It is made again then.
+    Wait(Wait),
+    /// It returns this value, but only then.
+    Pause(u64, Wait),
+    /// It returns 0 when others have had their turn.
+    Yield,
+    /// It does not return: the process has another program.
+    Replaced,
     /// The program ends itself.
     Exit(u8),
     /// The program is ended.
@@ -33,8 +43,8 @@ impl From<Errno> for Stop {
 /// A call's arguments.
 type Arguments = [u64; 6];
 
-/// Does the call that the process's registers ask for.
-pub fn dispatch<M: Machine>(kernel: &mut Kernel<'_, M>, process: &mut Process<'_>) -> Next {
+/// Makes the call that the process's registers ask for.
+pub fn dispatch<'a, M: Machine>(kernel: &mut Kernel<'a, M>, process: &mut Process<'a>) -> Next {
     let context = &process.context;
     let number = context.rax;
     let arguments = [
@@ -45,52 +55,39 @@ pub fn dispatch<M: Machine>(kernel: &mut Kernel<'_, M>, process: &mut Process<'_
         context.r8,
         context.r9,
     ];
-    let result = call(kernel, process, number, arguments);
-    process.context.rax = match result {
-        Ok(value) => value,
-        Err(Stop::Error(errno)) => errno.to_rax(),
-        Err(Stop::Wait(conditions)) => return Next::Wait(conditions),
+    let (result, next) = match call(kernel, process, number, arguments) {
+        Ok(value) => (value, Next::Resume),
+        Err(Stop::Error(errno)) => (errno.to_rax(), Next::Resume),
+        Err(Stop::Wait(wait)) => return Next::Wait(wait),
+        Err(Stop::Pause(value, wait)) => (value, Next::Pause(wait)),
+        Err(Stop::Yield) => (0, Next::Yield),
+        Err(Stop::Replaced) => return Next::Resume,
         Err(Stop::Exit(code)) => return Next::End(End::Exited(code)),
         Err(Stop::Kill(cause)) => return killed(process, cause),
     };
-    Next::Resume
+    process.context.rax = result;
+    process.deadline_ns = None;
+    next
 }
 
-fn call<M: Machine>(
-    kernel: &mut Kernel<'_, M>,
-    process: &mut Process<'_>,
+fn call<'a, M: Machine>(
+    kernel: &mut Kernel<'a, M>,
+    process: &mut Process<'a>,
     number: u64,
     arguments: Arguments,
 ) -> Result<u64, Stop> {
     let known = usize::try_from(number).ok().and_then(Sysno::new);
-    let [first, ..] = arguments;
-    match known {
-        Some(Sysno::read) => io::read(kernel, process, arguments),
-        Some(Sysno::write) => io::write(kernel, process, arguments),
-        Some(Sysno::writev) => io::writev(kernel, process, arguments),
-        Some(Sysno::exit | Sysno::exit_group) => Err(Stop::Exit(first.to_le_bytes()[0])),
-        Some(Sysno::brk) => Ok(memory::brk(kernel, process, first)),
-        Some(Sysno::mmap) => memory::mmap(kernel, process, arguments),
-        Some(Sysno::munmap) => memory::munmap(kernel, process, arguments),
-        Some(Sysno::mprotect) => memory::mprotect(kernel, process, arguments),
-        Some(Sysno::getpid | Sysno::gettid | Sysno::set_tid_address) => Ok(u64::from(process.pid)),
-        Some(Sysno::uname) => system::uname(kernel, process, first),
-        Some(Sysno::arch_prctl) => system::arch_prctl(kernel, process, arguments),
-        Some(Sysno::sched_yield) => {
-            kernel.machine.yield_now();
-            Ok(0)
-        }
-        _ => {
-            if kernel.unknown.is_new(number) {
-                let name = known.map_or("no such number", |known| known.name());
-                let program = &process.name;
-                kernel.say(format_args!(
-                    "{program}: system call {number} ({name}) is not implemented"
-                ));
-            }
-            Err(Errno::NO_SYSTEM_CALL.into())
-        }
+    if let Some(made) = known.and_then(|number| table::call(kernel, process, number, arguments)) {
+        return made;
     }
+    if kernel.unknown.is_new(number) {
+        let name = known.map_or("no such number", |known| known.name());
+        let program = kernel.processes.name(process.pid);
+        kernel.say(format_args!(
+            "{program}: system call {number} ({name}) is not implemented"
+        ));
+    }
+    Err(Errno::NO_SYSTEM_CALL.into())
 }
 
 /// The calls that programs have tried in vain, so that each is reported once.

@@ -3,7 +3,7 @@ use super::{Arguments, Stop};
 use crate::addr::USER_END;
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
-use crate::process::Process;
+use crate::proc::Process;
 use linux_raw_sys::general::ARCH_SET_FS;
 
 // Linux's asm/prctl.h; the crate has only the first of the four.
@@ -18,7 +18,7 @@ const FIELD: usize = 65;
 pub(super) fn uname<M: Machine>(
     kernel: &mut Kernel<'_, M>,
     process: &mut Process<'_>,
-    address: u64,
+    [address, ..]: Arguments,
 ) -> Result<u64, Stop> {
     // The name and release are Linux's because the interface is; C libraries refuse to start on an old release.
     let fields = [

@@ -1,0 +1,37 @@
+//! Processes: what one is, which there are, how they begin and end.
+mod children;
+mod exec;
+mod exit;
+mod fork;
+mod name;
+mod process;
+mod status;
+pub mod table;
+mod user_state;
+
+pub use children::{Found, Selector};
+pub use exec::{ExecError, Program};
+pub use name::Name;
+pub use process::{End, Next, Process, Turn};
+pub use status::Status;
+pub use table::ProcessTable;
+pub use user_state::{UserState, VectorState};
+
+/// The number of a process, of a process group or of a session.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Pid(pub u32);
+
+impl Pid {
+    /// The kernel itself: parent of what it starts, and of orphans that no other process takes.
+    pub const KERNEL: Self = Self(0);
+    /// The first process.
+    pub const INIT: Self = Self(1);
+    /// Numbers are below this one, as on Linux by default.
+    pub const LIMIT: u32 = 32_768;
+}
+
+impl core::fmt::Display for Pid {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}

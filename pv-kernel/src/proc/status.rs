@@ -1,0 +1,30 @@
+//! How a process ended, as its parent learns it.
+
+/// What wait4 tells of a child.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// It ended with this code.
+    Exited(u8),
+    /// This signal ended it.
+    Killed(u8),
+}
+
+impl Status {
+    /// Linux's encoding.
+    #[must_use]
+    pub const fn to_wait(self) -> u32 {
+        match self {
+            Self::Exited(code) => (code as u32) << 8,
+            Self::Killed(signal) => (signal & 0x7f) as u32,
+        }
+    }
+
+    /// What a shell makes of it, and the kernel when its first process ends: the code, or 128 and the signal.
+    #[must_use]
+    pub const fn to_code(self) -> u8 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Killed(signal) => 128 | signal,
+        }
+    }
+}

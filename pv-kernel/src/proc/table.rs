@@ -1,0 +1,251 @@
+//! Which processes there are, and whose turn it is.
+//!
+//! Each has an [`Entry`] from its birth until its parent has taken note of its end. The [`Process`] in it is taken out
+//! while it is worked on; then, and once it has ended, the entry is all there is.
+//!
+//! Invariants: a process is in the run queue exactly when its state is ready; an entry holds a process exactly when it
+//! is ready, waiting or stopped; there are at most [`MAX_PROCESSES`] entries.
+use crate::errno::Errno;
+use crate::proc::{Name, Pid, Process, Status};
+use crate::wait::{Channel, Wait};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+/// Most processes at a time, those included that have ended and wait for their parent.
+pub const MAX_PROCESSES: usize = 128;
+
+/// What a process does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// It has the CPU, or the kernel works for it.
+    Running,
+    /// It waits for the CPU.
+    Ready,
+    /// It waits for something to happen.
+    Waiting(Wait),
+    /// It has ended; its parent has not taken note.
+    Zombie(Status),
+}
+
+/// What is known of a process at all times.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// Its number.
+    pub pid: Pid,
+    /// The process that learns of its end.
+    pub parent: Pid,
+    /// Its process group.
+    pub group: Pid,
+    /// Its session.
+    pub session: Pid,
+    /// Its name.
+    pub name: Name,
+    /// Whether it has taken another program since it was forked.
+    pub program: Origin,
+    state: State,
+    process: Option<Box<Process<'a>>>,
+}
+
+/// Where a process's program comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// It is its parent's.
+    Forked,
+    /// It was executed.
+    Executed,
+}
+
+impl<'a> Entry<'a> {
+    /// What it does.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// The process, unless it is being worked on or has ended.
+    #[must_use]
+    pub fn process(&self) -> Option<&Process<'a>> {
+        self.process.as_deref()
+    }
+}
+
+/// The processes.
+#[derive(Debug)]
+pub struct ProcessTable<'a> {
+    entries: Vec<Entry<'a>>,
+    ready: VecDeque<Pid>,
+    last: u32,
+}
+
+impl Default for ProcessTable<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a> ProcessTable<'a> {
+    /// No process.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            ready: VecDeque::with_capacity(MAX_PROCESSES),
+            last: 0,
+        }
+    }
+
+    /// All entries, in no order.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry<'a>] {
+        &self.entries
+    }
+
+    /// The entry of `pid`.
+    #[must_use]
+    pub fn entry(&self, pid: Pid) -> Option<&Entry<'a>> {
+        self.entries.iter().find(|entry| entry.pid == pid)
+    }
+
+    /// The entry of `pid`, to be changed.
+    pub fn entry_mut(&mut self, pid: Pid) -> Option<&mut Entry<'a>> {
+        self.entries.iter_mut().find(|entry| entry.pid == pid)
+    }
+
+    /// The name of `pid`.
+    #[must_use]
+    pub fn name(&self, pid: Pid) -> Name {
+        self.entry(pid).map_or(Name::default(), |entry| entry.name)
+    }
+
+    /// A number for a new process: the next one that names no process, group or session.
+    ///
+    /// # Errors
+    /// `EAGAIN`: there are as many processes as may be.
+    pub fn free_pid(&mut self) -> Result<Pid, Errno> {
+        if self.entries.len() >= MAX_PROCESSES {
+            return Err(Errno::AGAIN);
+        }
+        loop {
+            self.last = if self.last + 1 < Pid::LIMIT {
+                self.last + 1
+            } else {
+                2
+            };
+            let pid = Pid(self.last);
+            let taken = |entry: &Entry<'_>| [entry.pid, entry.group, entry.session].contains(&pid);
+            if !self.entries.iter().any(taken) {
+                return Ok(pid);
+            }
+        }
+    }
+
+    /// Adds a process that is ready; `like` says whose group, session and name it has, itself none.
+    pub fn insert(&mut self, process: Box<Process<'a>>, parent: Pid, name: Name, like: Option<Pid>) {
+        let pid = process.pid;
+        let like = like.and_then(|like| self.entry(like));
+        let (group, session) = like.map_or((pid, pid), |like| (like.group, like.session));
+        let program = like.map_or(Origin::Executed, |_| Origin::Forked);
+        self.entries.push(Entry {
+            pid,
+            parent,
+            group,
+            session,
+            name,
+            program,
+            state: State::Ready,
+            process: Some(process),
+        });
+        self.ready.push_back(pid);
+    }
+
+    /// Takes out the process whose turn it is; it runs from now on.
+    pub fn take_next(&mut self) -> Option<Box<Process<'a>>> {
+        let pid = self.ready.pop_front()?;
+        let entry = self.entry_mut(pid)?;
+        entry.state = State::Running;
+        entry.process.take()
+    }
+
+    /// Whether some process waits for the CPU.
+    #[must_use]
+    pub fn anyone_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Puts a process back that waits for the CPU.
+    pub fn put_ready(&mut self, process: Box<Process<'a>>) {
+        let pid = process.pid;
+        if let Some(entry) = self.entry_mut(pid) {
+            entry.state = State::Ready;
+            entry.process = Some(process);
+            self.ready.push_back(pid);
+        }
+    }
+
+    /// Puts a process back that waits for something to happen.
+    pub fn put_waiting(&mut self, process: Box<Process<'a>>, wait: Wait) {
+        if let Some(entry) = self.entry_mut(process.pid) {
+            entry.state = State::Waiting(wait);
+            entry.process = Some(process);
+        }
+    }
+
+    /// Everyone who waits for `channel` is ready.
+    pub fn wake(&mut self, channel: Channel) {
+        self.wake_if(|wait| wait.is_for(channel));
+    }
+
+    /// Everyone who waits for a time until `now_ns` is ready.
+    pub fn wake_until(&mut self, now_ns: u64) {
+        self.wake_if(|wait| wait.until_ns().is_some_and(|until| until <= now_ns));
+    }
+
+    fn wake_if(&mut self, wanted: impl Fn(&Wait) -> bool) {
+        for entry in &mut self.entries {
+            if let State::Waiting(wait) = &entry.state
+                && wanted(wait)
+            {
+                entry.state = State::Ready;
+                self.ready.push_back(entry.pid);
+            }
+        }
+    }
+
+    /// The earliest time that anyone waits for.
+    #[must_use]
+    pub fn earliest_deadline(&self) -> Option<u64> {
+        let deadlines = self.entries.iter().filter_map(|entry| match entry.state {
+            State::Waiting(wait) => wait.until_ns(),
+            State::Running | State::Ready | State::Zombie(_) => None,
+        });
+        deadlines.min()
+    }
+
+    /// The process of `pid` itself, unless it is being worked on or has ended.
+    pub fn process_mut(&mut self, pid: Pid) -> Option<&mut Process<'a>> {
+        self.entry_mut(pid)?.process.as_deref_mut()
+    }
+
+    /// Takes a process out that is not being worked on, to be ended.
+    pub fn take(&mut self, pid: Pid) -> Option<Box<Process<'a>>> {
+        self.ready.retain(|ready| *ready != pid);
+        let entry = self.entry_mut(pid)?;
+        let process = entry.process.take()?;
+        entry.state = State::Running;
+        Some(process)
+    }
+
+    /// The process that was taken out has ended.
+    pub fn ended(&mut self, pid: Pid, status: Status) {
+        if let Some(entry) = self.entry_mut(pid) {
+            entry.state = State::Zombie(status);
+        }
+    }
+
+    /// Forgets a process that has ended.
+    pub fn remove(&mut self, pid: Pid) {
+        self.entries
+            .retain(|entry| entry.pid != pid || !matches!(entry.state, State::Zombie(_)));
+    }
+}

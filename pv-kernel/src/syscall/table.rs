@@ -1,0 +1,145 @@
+//! Which system calls there are: one table, from which both the dispatcher and the README's list are made.
+use super::{Arguments, Stop, io, memory, process, system};
+use crate::errno::Errno;
+use crate::kernel::{Kernel, Machine};
+use crate::proc::Process;
+use syscalls::Sysno;
+
+/// How much of a call there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// All that Linux's manual says, as far as it applies here.
+    Full,
+    /// What the note says.
+    Part,
+    /// It is known and refused, with the error that the note names; programs do without it.
+    Refused,
+}
+
+/// What is known of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Its number.
+    pub number: Sysno,
+    /// How much of it there is.
+    pub status: Status,
+    /// What there is, or is not.
+    pub note: &'static str,
+}
+
+macro_rules! calls {
+    ($($name:ident $status:ident $note:literal $function:expr;)*) => {
+        /// Every call that is known, in groups.
+        pub const CALLS: &[Call] = &[$(
+            Call { number: Sysno::$name, status: Status::$status, note: $note },
+        )*];
+
+        /// Makes the call `number`; nothing if there is none.
+        pub(super) fn call<'a, M: Machine>(
+            kernel: &mut Kernel<'a, M>,
+            process: &mut Process<'a>,
+            number: Sysno,
+            arguments: Arguments,
+        ) -> Option<Result<u64, Stop>> {
+            match number {
+                $(Sysno::$name => Some($function(kernel, process, arguments)),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+calls! {
+    // Processes.
+    fork Full "copy-on-write" process::fork;
+    vfork Part "a copy of the memory, not the memory itself; the parent waits" process::vfork;
+    clone Part "as fork or vfork: a process with SIGCHLD; no threads" process::clone;
+    execve Full "static ELF64, position-independent or not, and `#!` scripts" process::execve;
+    exit Full "" process::exit;
+    exit_group Full "" process::exit;
+    wait4 Part "no WUNTRACED and WCONTINUED; the usage is 0" process::wait4;
+    getpid Full "" process::getpid;
+    gettid Full "" process::getpid;
+    getppid Full "" process::getppid;
+    getpgid Full "" process::getpgid;
+    getpgrp Full "" process::getpgrp;
+    setpgid Full "" process::setpgid;
+    getsid Full "" process::getsid;
+    setsid Full "" process::setsid;
+    sched_yield Full "" process::sched_yield;
+
+    // Memory.
+    brk Full "" memory::brk;
+    mmap Part "private and anonymous; hint, MAP_FIXED, MAP_FIXED_NOREPLACE" memory::mmap;
+    munmap Full "" memory::munmap;
+    mprotect Full "" memory::mprotect;
+
+    // Files.
+    read Part "descriptors 0 to 2: the console" io::read;
+    write Part "descriptors 0 to 2: the console" io::write;
+    writev Part "descriptors 0 to 2: the console" io::writev;
+
+    // The thread and the system.
+    arch_prctl Part "the bases of FS and GS" system::arch_prctl;
+    set_tid_address Part "returns the number; nothing is written at the end" process::getpid;
+    set_robust_list Refused "ENOSYS" refused;
+    rseq Refused "ENOSYS" refused;
+    uname Full "" system::uname;
+}
+
+/// A call that programs do without, and that is not worth a message.
+fn refused<M>(_: &mut Kernel<'_, M>, _: &mut Process<'_>, _: Arguments) -> Result<u64, Stop> {
+    Err(Errno::NO_SYSTEM_CALL.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write;
+
+    const BEGIN: &str = "<!-- system calls: made from src/syscall/table.rs -->\n";
+    const END: &str = "<!-- end of system calls -->\n";
+
+    /// The README's list of calls, by number.
+    fn list() -> String {
+        let mut calls: Vec<&Call> = CALLS.iter().collect();
+        calls.sort_by_key(|call| call.number.id());
+        let mut list = String::from("| number | call | | |\n|---|---|---|---|\n");
+        for call in calls {
+            let status = match call.status {
+                Status::Full => "yes",
+                Status::Part => "partly",
+                Status::Refused => "refused",
+            };
+            let (number, name) = (call.number.id(), call.number.name());
+            writeln!(list, "| {number} | {name} | {status} | {} |", call.note).unwrap();
+        }
+        list
+    }
+
+    /// `UPDATE_README=1` writes the list instead of comparing it.
+    #[test]
+    fn the_readme_lists_what_the_table_has() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = readme.split_once(BEGIN).expect("the list's beginning");
+        let (_, after) = rest.split_once(END).expect("the list's end");
+        let wanted = [before, BEGIN, &list(), END, after].concat();
+        if std::env::var_os("UPDATE_README").is_some() {
+            std::fs::write(path, wanted).unwrap();
+        } else {
+            assert!(
+                readme == wanted,
+                "the README's list is stale: run this test with UPDATE_README=1"
+            );
+        }
+    }
+
+    #[test]
+    fn no_call_is_in_the_table_twice() {
+        let mut numbers: Vec<i32> = CALLS.iter().map(|call| call.number.id()).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), CALLS.len());
+    }
+}
