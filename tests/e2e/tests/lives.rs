@@ -41,19 +41,6 @@ fn faults_reach_the_guest_kernel_as_the_interface_says_in_bochs() {
     .must_be_good();
 }
 
-const EVENTS: &[&str] = &["events", "event-kills"];
-
-#[test]
-fn events_arrive_once_and_time_goes_on_in_qemu() {
-    let _ = Boot::qemu("events-qemu", &groups(EVENTS, Machine::Qemu)).must_be_good();
-}
-
-#[test]
-fn events_arrive_once_and_time_goes_on_in_bochs() {
-    let scene = groups_with_one_audit(EVENTS, Machine::Bochs);
-    let _ = Boot::bochs("events-bochs", &scene).must_be_good();
-}
-
 #[test]
 fn calls_by_lot_leave_every_count_right_in_qemu() {
     let _ = Boot::qemu("random-qemu", &groups(&["random"], Machine::Qemu)).must_be_good();

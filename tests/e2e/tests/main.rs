@@ -3,6 +3,7 @@ mod attacks;
 mod counts;
 mod demos;
 mod documents;
+mod events;
 mod hostile;
 mod kernel;
 mod kills;
@@ -13,7 +14,6 @@ mod machine;
 mod monitor;
 mod programs;
 mod scheduling;
-mod upcalls;
 
 #[test]
 fn every_file_of_tests_is_a_part_of_this_program() {

@@ -13,7 +13,7 @@
 use abi::layout::PAGE_SIZE;
 use abi::sched::WAKE_EVENT;
 use guests::runtime::memory::{self, KERNEL_DATA};
-use guests::runtime::upcall::now_ns;
+use guests::runtime::time::now_ns;
 use guests::runtime::{call, start_info, trap};
 use guests::{check, command_line, println, program};
 

@@ -16,6 +16,7 @@ mod entry;
 pub mod event;
 pub mod frame;
 pub mod memory;
+pub mod time;
 pub mod trap;
 pub mod upcall;
 

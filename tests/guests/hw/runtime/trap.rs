@@ -12,13 +12,11 @@ use abi::trap::{BounceFrame, TrapInfo, flags, is_guest_exception};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::frame::{FLAGS, Frame};
-use super::{UNEXPECTED_TRAP, call, end, event, memory};
+use super::{UNEXPECTED_TRAP, call, end, memory};
 
 const VECTORS: usize = 256;
 /// What [`Frame::vector`] says when the `syscall` instruction entered.
 pub const SYSCALL_VECTOR: u64 = 0xf0;
-/// What [`Frame::vector`] says in the event upcall.
-pub const UPCALL_VECTOR: u64 = 0xf1;
 
 core::arch::global_asm!(
     // One handler for each exception, for bounced delivery: the error slot is always there.
@@ -87,11 +85,6 @@ core::arch::global_asm!(
     "push 0",
     "push {syscall_vector}",
     "jmp guest_trap_common",
-    // The event upcall: its frame is a bounced trap's.
-    ".global guest_upcall",
-    "guest_upcall:",
-    "push {upcall_vector}",
-    "jmp guest_trap_common",
     // load_frame(rdi: *const Frame): copies the frame to the stack first, so that a refused iretq finds room below it.
     ".global guest_load_frame",
     "guest_load_frame:",
@@ -133,11 +126,9 @@ core::arch::global_asm!(
     user_cs = const USER_CS,
     user_rsp_word = const USER_RSP_WORD,
     syscall_vector = const SYSCALL_VECTOR,
-    upcall_vector = const UPCALL_VECTOR,
 );
 
 unsafe extern "C" {
-    static guest_upcall: u8;
     static guest_bounced_handlers: u8;
     static guest_frame_iretq: u8;
     static guest_attempt_resume: u8;
@@ -150,6 +141,7 @@ unsafe extern "C" {
 /// Stack pointer of the innermost `attempt_enter`; 0: none.
 static RECOVERY: AtomicU64 = AtomicU64::new(0);
 static HOOK: AtomicUsize = AtomicUsize::new(0);
+static READS: AtomicU64 = AtomicU64::new(0);
 static COUNTS: [AtomicU64; VECTORS] = [const { AtomicU64::new(0) }; VECTORS];
 
 struct Last(core::cell::UnsafeCell<Frame>);
@@ -205,6 +197,12 @@ pub fn count(vector: u8) -> u64 {
     COUNTS[usize::from(vector)].load(Ordering::Relaxed)
 }
 
+/// How many handlers have read their words so far: until then an upcall has to keep them.
+#[must_use]
+pub fn reads() -> u64 {
+    READS.load(Ordering::SeqCst)
+}
+
 fn run_hook(frame: &mut Frame) -> Hooked {
     let hook = HOOK.load(Ordering::Relaxed);
     if hook == 0 {
@@ -222,20 +220,14 @@ extern "C" fn on_trap(saved: *mut Frame) {
     unsafe { core::ptr::copy_nonoverlapping(saved.cast::<u64>(), (&raw mut frame).cast(), words) };
     frame.cr2 = memory::peek(CR2_WORD);
     frame.user_rsp = memory::peek(USER_RSP_WORD);
+    READS.fetch_add(1, Ordering::SeqCst);
     frame.at = saved as u64;
     if let Some(count) = COUNTS.get(frame.vector as usize) {
         count.fetch_add(1, Ordering::Relaxed);
     }
-    match (run_hook(&mut frame), frame.vector) {
-        (Hooked::Resume, _) => {}
-        (Hooked::Pass, UPCALL_VECTOR) => event::serve(),
-        (Hooked::Pass, _) => recover(&mut frame),
-    }
-    if frame.vector == UPCALL_VECTOR {
-        // A trap in the upcall may have changed what the interrupted handler has not read yet.
-        memory::poke(CR2_WORD, frame.cr2);
-        memory::poke(USER_RSP_WORD, frame.user_rsp);
-        event::clear_mask();
+    match run_hook(&mut frame) {
+        Hooked::Resume => {}
+        Hooked::Pass => recover(&mut frame),
     }
     // SAFETY: as above, back.
     unsafe { core::ptr::copy_nonoverlapping((&raw const frame).cast::<u64>(), saved.cast(), words) };
@@ -296,12 +288,6 @@ pub fn run(frame: &Frame) -> Frame {
 #[must_use]
 pub fn iretq_address() -> u64 {
     (&raw const guest_frame_iretq) as u64
-}
-
-/// The runtime's own event upcall: serves what is pending, unless a hook does.
-#[must_use]
-pub fn upcall_address() -> u64 {
-    (&raw const guest_upcall) as u64
 }
 
 /// The runtime's own syscall entry.

@@ -1,13 +1,11 @@
 //! Events: the upcall, and the return that never needs more stack, as the interface describes them.
 use abi::callback::{CallbackOp, CallbackType};
-use abi::event::{EventChannelOp, PORTS, SharedInfo};
+use abi::errno::Errno;
 use abi::hypercall::Hypercall;
-use abi::layout::{CR2_WORD, SHARED_INFO, TIME_PAGE, USER_RSP_WORD};
-use abi::time::TimeInfo;
-use core::mem::offset_of;
+use abi::layout::{CR2_WORD, SHARED_INFO, USER_RSP_WORD};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::{call, memory, tsc};
+use super::{call, event};
 
 core::arch::global_asm!(
     // rsp: error code, or the place in the region; rip, cs, rflags, rsp, ss.
@@ -101,7 +99,6 @@ static HOOK: AtomicUsize = AtomicUsize::new(0);
 static COUNT: AtomicU64 = AtomicU64::new(0);
 static IN_REGION: AtomicU64 = AtomicU64::new(0);
 static LOWEST: AtomicU64 = AtomicU64::new(u64::MAX);
-static PORT_COUNTS: [AtomicU64; PORTS] = [const { AtomicU64::new(0) }; PORTS];
 
 /// What an upcall found, lowest address first.
 #[repr(C)]
@@ -137,25 +134,7 @@ extern "C" fn on_upcall(frame: *mut UpcallFrame) {
     if frame.error != 0 {
         IN_REGION.fetch_add(1, Ordering::Relaxed);
     }
-    byte(offset_of!(SharedInfo, upcall_pending)).store(0, Ordering::SeqCst);
-    let mut words = word(offset_of!(SharedInfo, pending_sel)).swap(0, Ordering::SeqCst);
-    while words != 0 {
-        let index = words.trailing_zeros() as usize;
-        words &= words - 1;
-        if index >= PORTS / 64 {
-            continue;
-        }
-        let open = !word(offset_of!(SharedInfo, evtchn_mask) + 8 * index).load(Ordering::SeqCst);
-        let pending = word(offset_of!(SharedInfo, evtchn_pending) + 8 * index);
-        let mut ports = pending.fetch_and(!open, Ordering::SeqCst) & open;
-        while ports != 0 {
-            let port = index * 64 + ports.trailing_zeros() as usize;
-            ports &= ports - 1;
-            if let Some(count) = PORT_COUNTS.get(port) {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
+    event::serve();
     // Afterwards, so that an event which the hook brings about is another upcall's.
     let hook = HOOK.load(Ordering::Relaxed);
     if hook != 0 {
@@ -165,37 +144,23 @@ extern "C" fn on_upcall(frame: *mut UpcallFrame) {
     }
 }
 
-/// A word of the page of event bits.
-#[must_use]
-pub fn word(offset: usize) -> &'static AtomicU64 {
-    // SAFETY: the page is always there, for the guest to read and write; both sides access it atomically.
-    unsafe { &*((SHARED_INFO + offset as u64) as *const AtomicU64) }
-}
-
-fn byte(offset: usize) -> &'static core::sync::atomic::AtomicU8 {
-    // SAFETY: as for `word`.
-    unsafe { &*((SHARED_INFO + offset as u64) as *const core::sync::atomic::AtomicU8) }
-}
-
-/// Whether the upcall is masked.
-#[must_use]
-pub fn is_masked() -> bool {
-    byte(offset_of!(SharedInfo, upcall_mask)).load(Ordering::SeqCst) != 0
-}
-
-/// Masks the upcall, or unmasks it by hand, which delivers nothing.
-pub fn set_mask(mask: u8) {
-    byte(offset_of!(SharedInfo, upcall_mask)).store(mask, Ordering::SeqCst);
-}
-
 /// Registers the runtime's upcall with its region.
 pub fn install() {
     let [region, end] = region();
     register(address(), region, end);
 }
 
-/// Registers an upcall.
+/// Registers an upcall with a region; 0 and 0 for none.
 pub fn register(address: u64, region: u64, end: u64) {
+    let done = try_register(address, region, end);
+    crate::check!(done.is_ok(), "an upcall at {address:#x} is taken: {done:?}");
+}
+
+/// The same, where it may be refused.
+///
+/// # Errors
+/// What the hypervisor said.
+pub fn try_register(address: u64, region: u64, end: u64) -> Result<u64, Errno> {
     let arguments = [
         CallbackOp::Register.raw(),
         CallbackType::Event.raw(),
@@ -203,8 +168,14 @@ pub fn register(address: u64, region: u64, end: u64) {
         region,
         end,
     ];
+    call::call(Hypercall::CallbackOp, &arguments).ok()
+}
+
+/// Takes the upcall away.
+pub fn unregister() {
+    let arguments = [CallbackOp::Unregister.raw(), CallbackType::Event.raw()];
     let done = call::call(Hypercall::CallbackOp, &arguments).ok();
-    crate::check!(done.is_ok(), "an upcall at {address:#x} is taken: {done:?}");
+    crate::check!(done == Ok(0), "the upcall is taken away: {done:?}");
 }
 
 /// The runtime's upcall.
@@ -234,23 +205,6 @@ pub fn touch_address() -> u64 {
     guest_touch as *const () as u64
 }
 
-/// `event_channel_op`.
-pub fn channel(op: EventChannelOp, arguments: [u64; 2]) -> call::Returned {
-    call::call(Hypercall::EventChannelOp, &[op.raw(), arguments[0], arguments[1]])
-}
-
-/// One that must succeed.
-pub fn channel_done(op: EventChannelOp, arguments: [u64; 2]) -> u64 {
-    let returned = channel(op, arguments);
-    match returned.ok() {
-        Ok(value) => value,
-        Err(errno) => {
-            crate::check!(false, "{op:?} {arguments:?} is done: {errno:?}");
-            0
-        }
-    }
-}
-
 /// Upcalls so far.
 pub fn count() -> u64 {
     COUNT.load(Ordering::Relaxed)
@@ -261,41 +215,7 @@ pub fn count_in_region() -> u64 {
     IN_REGION.load(Ordering::Relaxed)
 }
 
-/// Events served at a port.
-pub fn served(port: u64) -> u64 {
-    PORT_COUNTS
-        .get(port as usize)
-        .map_or(0, |count| count.load(Ordering::Relaxed))
-}
-
 /// The lowest frame that any upcall had since the last question.
 pub fn lowest_frame() -> u64 {
     LOWEST.swap(u64::MAX, Ordering::Relaxed)
-}
-
-/// A field of the time page by its offset.
-fn time(offset: usize) -> u64 {
-    memory::peek(TIME_PAGE + offset as u64)
-}
-
-/// System time and virtual time now, in nanoseconds.
-#[must_use]
-pub fn now_ns() -> (u64, u64) {
-    loop {
-        let version = time(offset_of!(TimeInfo, version));
-        let ticks = tsc().wrapping_sub(time(offset_of!(TimeInfo, tsc_timestamp)));
-        let since =
-            ((u128::from(ticks) * u128::from(time(offset_of!(TimeInfo, tsc_to_ns_mul)))) >> 32) as u64;
-        let now = time(offset_of!(TimeInfo, system_time_ns)) + since;
-        let ran = time(offset_of!(TimeInfo, virtual_time_ns)) + since;
-        if time(offset_of!(TimeInfo, version)) == version {
-            return (now, ran);
-        }
-    }
-}
-
-/// `set_timer_op`.
-pub fn set_timer(deadline_ns: u64) {
-    let done = call::call(Hypercall::SetTimerOp, &[deadline_ns]).ok();
-    crate::check!(done == Ok(0), "a timer is set: {done:?}");
 }

@@ -14,12 +14,13 @@ mod attacks;
 mod calls;
 mod console;
 mod descriptors;
-mod events;
 mod exits;
 mod frames;
 mod handlers;
 mod nonsense;
 mod paging;
+mod peers;
+mod ports;
 mod privileged;
 mod raise;
 mod random;
@@ -28,7 +29,10 @@ mod returns;
 mod segments;
 mod stacks;
 mod switcher;
+mod timers;
+mod upcall_kills;
 mod upcalls;
+mod windows;
 
 program!(main);
 
@@ -45,8 +49,12 @@ const CODE: &[&[(&str, Run)]] = &[
     calls::CASES,
     paging::CASES,
     random::CASES,
-    events::CASES,
     upcalls::CASES,
+    upcall_kills::CASES,
+    ports::CASES,
+    timers::CASES,
+    windows::CASES,
+    peers::CASES,
     privileged::CASES,
     returns::CASES,
     frames::CASES,

@@ -1,26 +1,18 @@
-//! Cases about events, the timer, and the pages that tell of them.
+//! Cases about events: ports, the upcall, the timer, and the pages that tell of them.
 use super::Case;
 use abi::reason::Reason;
 
-/// What works, and what is refused.
+/// What an honest guest relies on, what is refused, and what a hostile one can put into its page of event bits.
 pub(super) const EVENTS: &[Case] = &[
     Case::passes(
-        "upcall-arrives",
-        "An event is delivered once, masked, when neither the port nor the guest is masked; what came while they were \
-         is delivered by unmask.",
-    ),
-    Case::passes(
-        "ports-refuse",
-        "Ports that do not exist, are closed, are bound already, or of domains that are dead or were never there, are \
-         refused; a port that is closed leaves its other end unbound.",
-    ),
-    Case::passes(
-        "ports-run-out",
-        "All 1023 ports are taken: the next one is refused. All are closed, and can be had again.",
+        "upcall-frame",
+        "An upcall from either ring finds the interrupted registers, a frame as of a bounced trap, and the mask set; \
+         its return leaves everything as it was.",
     ),
     Case::passes(
         "upcall-refuses",
-        "An upcall or a region that is not canonical, in the slot, empty or backwards is refused, and the old one stays.",
+        "With no upcall registered events wait for one. One that is not canonical or in the slot, and a region that is \
+         empty or backwards, are refused, and the old one stays.",
     ),
     Case::passes(
         "upcall-in-the-region",
@@ -30,77 +22,115 @@ pub(super) const EVENTS: &[Case] = &[
     Case::passes(
         "upcall-keeps-the-words",
         "An upcall that faults comes between a page fault and the read of its address: the handler still reads the \
-         right one, since the upcall restores what it found.",
+         right one, since the upcall restores what it found. Else user A would go on at user B's address.",
     ),
     Case::passes(
-        "timer-fires",
-        "The one-shot timer fires once and not before its time; late, cancelled and absurd deadlines.",
+        "traps-that-mask-events",
+        "A handler registered so starts with the upcall masked, whoever delivers its trap: the bounce, or the \
+         hypervisor after a jump to nowhere or a syscall without entry; others leave it as it was.",
     ),
     Case::passes(
-        "time-goes-on",
-        "The time page is read-only, never torn, and never runs backwards; virtual time is at most real time.",
+        "nonsense-in-shared-info",
+        "A page of event bits full of nonsense costs its guest upcalls, and nobody else anything; the bits decide what \
+         this guest is told, and not whom its ports notify.",
     ),
     Case::passes(
-        "junk-in-shared-info",
-        "A guest fills its shared page with junk while events come: it costs itself events, and nobody else anything.",
+        "ports-and-masks",
+        "An event to oneself comes before the call returns; a masked port or upcall only notes it; unmasking delivers \
+         it, once; waiting unmasks.",
     ),
     Case::passes(
-        "masked-by-the-gate",
-        "A trap that is registered to mask events does, from both rings; others do not.",
+        "ports-refuse",
+        "Ports that do not exist, are closed, are bound already, or of domains that were never there, are refused; a \
+         port that is closed leaves its other end unbound.",
+    ),
+    Case::passes(
+        "ports-run-out",
+        "All 1023 ports are taken: the next one is refused. All are closed, and can be had again.",
+    ),
+    Case::passes(
+        "one-shot-timer",
+        "The timer fires once and not before its time, can be replaced and cancelled; a deadline that is over fires at \
+         once, from inside a multicall too, and one beyond all time never.",
+    ),
+    Case::passes(
+        "time-page",
+        "Time goes forward; virtual time is at most real time and stands still while the domain waits; the page cannot \
+         be written, and no call sets its clock: a guest that could would set everybody's.",
+    ),
+    Case::passes(
+        "time-page-is-never-torn",
+        "Others have turns between the reads of two fields: then the version says so, and where it says nothing the \
+         fields belong together.",
     ),
 ];
 
-/// Upcalls that cannot be delivered.
-pub(super) const EVENT_KILLS: &[Case] = &[
+/// Upcalls that cannot be delivered: these runs die in turn, by each way to come to an upcall.
+pub(super) const KILLS: &[Case] = &[
     Case::dies(
-        "upcall-absent",
+        "upcall-not-there",
         Reason::CallbackNotPresent,
-        "The upcall's page is absent: from the start, then after it worked.",
+        "The upcall's page is absent, not executable, or was paged out after it had worked.",
     )
-    .times(2),
-    Case::dies("upcall-no-execute", Reason::CallbackNotPresent, "The upcall's page is marked no-execute."),
+    .times(3),
     Case::dies(
         "upcall-on-absent-stack",
         Reason::KernelStackNotPresent,
-        "An event is due while the kernel's stack pointer is at an unmapped page.",
-    ),
+        "An upcall is due while the stack pointer aims at an absent page: by a hypercall and by a tick, with a frame \
+         of its own and in the region. Then just past the slot.",
+    )
+    .times(5),
     Case::dies(
         "upcall-on-read-only-stack",
         Reason::KernelStackReadOnly,
-        "An event is due while the kernel's stack is mapped read-only.",
-    ),
+        "The same at a read-only page, and at a page table, which the frame would overwrite: the hypervisor's own store \
+         is judged as the guest's would be.",
+    )
+    .times(4),
     Case::dies(
         "upcall-on-forbidden-stack",
         Reason::KernelStackForbidden,
-        "An event is due while the kernel's stack pointer aims at the switcher's stacks.",
-    ),
+        "The same at the switcher's stacks, and at shared_info, which is writable and yet no stack; then at the slot's \
+         last word.",
+    )
+    .times(5),
     Case::dies(
         "upcall-on-non-canonical-stack",
         Reason::KernelStackNonCanonical,
-        "An event is due while the kernel's stack pointer is no address.",
-    ),
-    Case::dies(
-        "region-on-absent-stack",
-        Reason::KernelStackNotPresent,
-        "The same inside the region, where one word is pushed below the frame: at an unmapped page, and just past the \
-         slot, whose end is never mapped.",
+        "The same at what is no address.",
     )
-    .times(2),
-    Case::dies(
-        "region-on-read-only-stack",
-        Reason::KernelStackReadOnly,
-        "Inside the region, on a read-only page: the hypervisor's store is judged as the guest's would be.",
+    .times(4),
+];
+
+/// Swept instruction by instruction, where the clock counts them.
+pub(super) const WINDOWS: &[Case] = &[
+    Case::passes(
+        "event-in-the-return",
+        "An event at each instruction of the upcall's return, from the clearing of the mask to the iretq: served once, \
+         and the stack does not grow.",
     ),
-    Case::dies(
-        "region-on-forbidden-stack",
-        Reason::KernelStackForbidden,
-        "Inside the region, aimed at the switcher's stacks and at the slot's last word: this store is made by the \
-         hypervisor's own hand.",
+    Case::passes(
+        "words-across-an-upcall",
+        "An upcall that faults itself, at each instruction between the delivery of a page fault or a syscall and the \
+         handler's look at its word: the handler finds the right one. That no instruction was left out is checked.",
+    ),
+];
+
+/// Two domains that know each other by the command line.
+pub(super) const PEERS: &[Case] = &[
+    Case::passes(
+        "event-peer",
+        "Events wake the other domain and come back; a storm of them leaves the receiver time to run; the end of one \
+         side leaves the other's port unbound.",
+    ),
+    Case::anything_orderly(
+        "events-to-the-mortal",
+        "One sends without end to another that ends in order, reboots, panics, and is killed by the event itself. The \
+         sender is told by its port; the next incarnation finds no event and no port of the last one's.",
     )
-    .times(2),
-    Case::dies(
-        "region-on-non-canonical-stack",
-        Reason::KernelStackNonCanonical,
-        "Inside the region, at no address at all.",
+    .times(8),
+    Case::passes(
+        "events-to-the-paused",
+        "One sends to another that a person has paused: it is not woken, and finds what came when it goes on.",
     ),
 ];

@@ -11,7 +11,6 @@ mod events;
 mod injections;
 mod kills;
 mod refusals;
-mod upcalls;
 
 pub use injections::{JUMPS, JUMPS_EACH};
 pub use kills::SWEEP;
@@ -140,28 +139,20 @@ pub const GROUPS: &[Group] = &[
         cases: refusals::RANDOM,
     },
     Group {
-        name: "upcalls",
-        cases: upcalls::UPCALLS,
-    },
-    Group {
-        name: "upcall-ends",
-        cases: upcalls::UPCALL_ENDS,
-    },
-    Group {
-        name: "upcall-windows",
-        cases: upcalls::WINDOWS,
-    },
-    Group {
-        name: "upcall-peers",
-        cases: upcalls::PEERS,
-    },
-    Group {
         name: "events",
         cases: events::EVENTS,
     },
     Group {
         name: "event-kills",
-        cases: events::EVENT_KILLS,
+        cases: events::KILLS,
+    },
+    Group {
+        name: "event-windows",
+        cases: events::WINDOWS,
+    },
+    Group {
+        name: "event-peers",
+        cases: events::PEERS,
     },
     Group {
         name: "privileged",
