@@ -7,7 +7,11 @@ use serde::Deserialize;
 use std::path::Path;
 
 /// All lists. What is built in here is what is in the working tree: both are one commit.
-const LISTS: [(&str, &str); 1] = [("paging.toml", include_str!("../lists/paging.toml"))];
+const LISTS: [(&str, &str); 3] = [
+    ("paging.toml", include_str!("../lists/paging.toml")),
+    ("guest-memory.toml", include_str!("../lists/guest-memory.toml")),
+    ("calls.toml", include_str!("../lists/calls.toml")),
+];
 
 /// Checks that one suite is to notice.
 #[derive(Deserialize, Debug)]

@@ -115,9 +115,13 @@ fn only_the_domains_own_frames_can_be_named() {
         assert_eq!(m.release(mfn), Err(error));
         assert_eq!(m.update(mfn, 0, 0), Err(error));
     }
-    // 40 bits of frame number, of which only 32 can exist.
+    // 40 bits of frame number, of which only 32 can exist: not its own frame by the lower ones.
+    let own = m.alloc();
     for bit in 44..52 {
-        assert_eq!(m.update(l1, 0, 1 << bit | P), Err(PagingError::NotRam));
+        assert_eq!(
+            m.update(l1, 0, entry(own, P) | 1 << bit),
+            Err(PagingError::NotRam)
+        );
     }
     m.audit();
 }
@@ -422,6 +426,29 @@ fn the_counts_cannot_be_made_to_wrap() {
     assert_eq!((m.ft.page_type(data), m.mem.read(l1, 0)), (PageType::None, 0));
     m.ft.all_mut()[data.index()].uses = 0;
     m.audit();
+}
+
+/// Going on would hand out memory that is in use.
+#[test]
+#[should_panic(expected = "lost a use that nobody had")]
+fn a_lost_use_stops_the_machine() {
+    let mut m = Machine::new(16);
+    let [.., l1] = m.pinned_chain(3);
+    let data = m.alloc();
+    m.update(l1, 0, entry(data, P)).unwrap();
+    m.ft.all_mut()[data.index()].uses = 0;
+    let _ = m.update(l1, 0, 0);
+}
+
+#[test]
+#[should_panic(expected = "lost a use that nobody had")]
+fn a_lost_use_as_a_type_stops_the_machine() {
+    let mut m = Machine::new(16);
+    let [.., l1] = m.pinned_chain(3);
+    let data = m.alloc();
+    m.update(l1, 0, entry(data, P | W)).unwrap();
+    m.ft.all_mut()[data.index()].type_uses = 0;
+    let _ = m.update(l1, 0, 0);
 }
 
 #[test]
