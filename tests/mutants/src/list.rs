@@ -7,10 +7,15 @@ use serde::Deserialize;
 use std::path::Path;
 
 /// All lists. What is built in here is what is in the working tree: both are one commit.
-const LISTS: [(&str, &str); 3] = [
+const LISTS: [(&str, &str); 8] = [
     ("paging.toml", include_str!("../lists/paging.toml")),
     ("guest-memory.toml", include_str!("../lists/guest-memory.toml")),
     ("calls.toml", include_str!("../lists/calls.toml")),
+    ("traps.toml", include_str!("../lists/traps.toml")),
+    ("events.toml", include_str!("../lists/events.toml")),
+    ("scheduler.toml", include_str!("../lists/scheduler.toml")),
+    ("console.toml", include_str!("../lists/console.toml")),
+    ("images.toml", include_str!("../lists/images.toml")),
 ];
 
 /// Checks that one suite is to notice.
