@@ -379,3 +379,6 @@ impl Vcpu {
         self.set.set_kernel_stack(mem, rsp);
     }
 }
+
+#[cfg(test)]
+mod tests;

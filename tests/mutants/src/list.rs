@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::path::Path;
 
 /// All lists. What is built in here is what is in the working tree: both are one commit.
-const LISTS: [(&str, &str); 8] = [
+const LISTS: [(&str, &str); 9] = [
     ("paging.toml", include_str!("../lists/paging.toml")),
     ("guest-memory.toml", include_str!("../lists/guest-memory.toml")),
     ("calls.toml", include_str!("../lists/calls.toml")),
@@ -16,6 +16,7 @@ const LISTS: [(&str, &str); 8] = [
     ("scheduler.toml", include_str!("../lists/scheduler.toml")),
     ("console.toml", include_str!("../lists/console.toml")),
     ("images.toml", include_str!("../lists/images.toml")),
+    ("machine.toml", include_str!("../lists/machine.toml")),
 ];
 
 /// Checks that one suite is to notice.
@@ -85,7 +86,13 @@ impl Group {
         let groups = groups?;
         let mut names: Vec<&str> = groups
             .iter()
-            .flat_map(|group| group.checks.iter().map(|check| &*check.name).chain([&*group.name]))
+            .flat_map(|group| {
+                group
+                    .checks
+                    .iter()
+                    .map(|check| &*check.name)
+                    .chain([&*group.name])
+            })
             .collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -195,14 +202,20 @@ mod tests {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("lists");
         for entry in std::fs::read_dir(directory).unwrap() {
             let name = entry.unwrap().file_name();
-            assert!(LISTS.iter().any(|(file, _)| name == *file), "{name:?} is not read");
+            assert!(
+                LISTS.iter().any(|(file, _)| name == *file),
+                "{name:?} is not read"
+            );
         }
     }
 
     #[test]
     fn a_text_is_replaced_where_it_stands() {
         let mutation = check(Some("fn b("), "if x", "if false").apply_to(SOURCE).unwrap();
-        assert_eq!(mutation.text, SOURCE.replace("fn b() {\n    if x", "fn b() {\n    if false"));
+        assert_eq!(
+            mutation.text,
+            SOURCE.replace("fn b() {\n    if x", "fn b() {\n    if false")
+        );
         assert_eq!(mutation.line, 7);
     }
 
@@ -217,7 +230,10 @@ mod tests {
             (Some("fn "), "if x", "if false"),
             (Some("fn a("), "fn b", "fn c"),
         ] {
-            assert!(check(item, remove, put).apply_to(SOURCE).is_err(), "{item:?} {remove}");
+            assert!(
+                check(item, remove, put).apply_to(SOURCE).is_err(),
+                "{item:?} {remove}"
+            );
         }
     }
 }

@@ -7,8 +7,8 @@
 mod list;
 mod report;
 mod suite;
-mod trial;
 mod tree;
+mod trial;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -94,7 +94,10 @@ fn choose<'a>(groups: &'a [Group], names: &[String]) -> Result<Vec<Chosen<'a>>> 
     let known = groups
         .iter()
         .flat_map(|group| group.checks.iter().map(|check| &check.name).chain([&group.name]));
-    if let Some(unknown) = names.iter().find(|name| !known.clone().any(|known| known == *name)) {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !known.clone().any(|known| known == *name))
+    {
         bail!("there is no group and no check called {unknown}: see --list");
     }
     let mut chosen = Vec::new();
@@ -115,7 +118,12 @@ fn choose<'a>(groups: &'a [Group], names: &[String]) -> Result<Vec<Chosen<'a>>> 
 fn print_list(groups: &[Group]) {
     for group in groups {
         let note = if group.on_request { "; on request" } else { "" };
-        println!("{}: {} ({} checks{note})", group.name, group.about, group.checks.len());
+        println!(
+            "{}: {} ({} checks{note})",
+            group.name,
+            group.about,
+            group.checks.len()
+        );
         for check in &group.checks {
             println!("  {:34} {:3}  {}", check.name, check.rule, check.story);
         }

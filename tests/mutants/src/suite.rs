@@ -13,9 +13,9 @@ use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,9 @@ pub(crate) fn build(tree: &Tree, kind: Program) -> Result<Result<Built, String>>
         .with_context(|| format!("cargo built no tests of {package}"))?;
     let subject = match kind {
         Program::Library => program.clone(),
-        Program::Machine => tree.target().join(format!("bare-metal/{TARGET}/release/xen-lite")),
+        Program::Machine => tree
+            .target()
+            .join(format!("bare-metal/{TARGET}/release/xen-lite")),
     };
     let directory = match kind {
         Program::Library => tree.root().join("xen-lite"),
@@ -293,8 +295,14 @@ mod tests {
     fn a_suite_passes_with_a_result_and_a_good_status_alone() {
         let result = "echo 'test a ... ok'; echo 'test result: ok. 7 passed; 0 failed'";
         assert_eq!(shell(result, LONG), Ending::Passed(7));
-        assert_eq!(shell(&format!("{result}; exit 1"), LONG), Ending::Died("no test".to_owned()));
-        assert_eq!(shell("echo 'test a ... ok'", LONG), Ending::Died("no test".to_owned()));
+        assert_eq!(
+            shell(&format!("{result}; exit 1"), LONG),
+            Ending::Died("no test".to_owned())
+        );
+        assert_eq!(
+            shell("echo 'test a ... ok'", LONG),
+            Ending::Died("no test".to_owned())
+        );
     }
 
     #[test]
@@ -305,7 +313,10 @@ mod tests {
 
     #[test]
     fn a_test_that_kills_its_program_is_named() {
-        assert_eq!(shell("printf 'test a ... '; kill -9 $$", LONG), Ending::Died("a".to_owned()));
+        assert_eq!(
+            shell("printf 'test a ... '; kill -9 $$", LONG),
+            Ending::Died("a".to_owned())
+        );
     }
 
     #[test]
@@ -324,7 +335,10 @@ mod tests {
                 r#"{{"reason":"compiler-artifact","target":{{"name":"{name}"}},"profile":{{"test":{test}}},"executable":"/x"}}"#
             )
         };
-        assert_eq!(test_program(&message("e2e", true), "e2e"), Some(PathBuf::from("/x")));
+        assert_eq!(
+            test_program(&message("e2e", true), "e2e"),
+            Some(PathBuf::from("/x"))
+        );
         assert_eq!(test_program(&message("e2e", false), "e2e"), None);
         assert_eq!(test_program(&message("abi", true), "e2e"), None);
         assert_eq!(test_program(r#"{"reason":"build-finished"}"#, "e2e"), None);

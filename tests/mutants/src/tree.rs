@@ -134,7 +134,11 @@ mod tests {
 
         let before = fs::metadata(&file).unwrap().modified().unwrap();
         tree.restore().unwrap();
-        assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), before, "not written again");
+        assert_eq!(
+            fs::metadata(&file).unwrap().modified().unwrap(),
+            before,
+            "not written again"
+        );
 
         let mutation = Mutation {
             text: String::new(),

@@ -9,7 +9,7 @@
 use super::copy::Pages;
 use super::{Access, CopyFault, Outcome, Refusal, Rights, Smep, copy_from_guest, copy_to_guest, walk};
 use crate::addr::{DomainId, Level, Mfn};
-use crate::paging::DomainMemory;
+use crate::paging::{DomainMemory, pin, update_entry};
 use crate::platform::PhysMem;
 use crate::testing::machine::{A, D, Machine, NX, P, U, W, entry};
 use abi::layout::{CR2_WORD, HYPERVISOR_SLOT, MACHINE_TO_PFN, SHARED_INFO, SLOT_BASE, SLOT_END, SWITCHER_RO};
@@ -288,6 +288,14 @@ fn a_frame_that_is_not_the_domains_is_refused_even_if_it_is_mapped() {
         copy_from_guest(&g.m.ft, &mut g.m.mem, &g.m.dom, BASE, &mut into),
         fault
     );
+    assert_eq!(copy_to_guest(&g.m.ft, &mut g.m.mem, &g.m.dom, BASE, &[1]), fault);
+    // Nor if its own domain may write to it.
+    let Machine { ft, mem, other, .. } = &mut g.m;
+    let table = ft.alloc(mem, other).unwrap();
+    pin(ft, mem, other, table, Level::L1).unwrap().by_cr3_write();
+    update_entry(ft, mem, other, table, 0, entry(foreign, P | W))
+        .unwrap()
+        .by_cr3_write();
     assert_eq!(copy_to_guest(&g.m.ft, &mut g.m.mem, &g.m.dom, BASE, &[1]), fault);
 }
 

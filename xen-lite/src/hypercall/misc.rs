@@ -271,3 +271,6 @@ pub(super) fn copy_out(
     copy_to_guest(&world.frames, &mut world.mem, &domain.memory, address, bytes)
         .map_err(|fault| fault.errno())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! What one call may cost.
+//! What one call may cost; how a domain sleeps and ends.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -13,6 +13,7 @@ use crate::descriptor::TssState;
 use crate::domain::Domain;
 use crate::paging::{self, DomainMemory, PageType, audit};
 use crate::platform::PhysMem;
+use crate::testing::world::Bench;
 use crate::testing::{ArrayMem, frame_table};
 use crate::vcpu::{Common, VcpuSet};
 use abi::boot_image::RestartPolicy;
@@ -21,6 +22,7 @@ use abi::hypercall::Hypercall;
 use abi::memory::MemoryOp;
 use abi::mmu::{MAX_BATCH, MmuextCommand};
 use abi::multicall::MAX_ENTRIES;
+use abi::sched::{SchedOp, ShutdownReason, WAKE_DEFAULT, WAKE_EVENT, WAKE_INPUT, WAKE_OUTPUT};
 
 const FRAMES: u32 = 1024;
 /// Where the pages of arguments are mapped.
@@ -235,5 +237,136 @@ fn the_cheapest_calls_fill_a_list() {
     assert_eq!(
         guest.call(Hypercall::Multicall, [list, MAX_ENTRIES, 0]),
         (Ok(0), MAX_ENTRIES)
+    );
+}
+
+#[test]
+fn a_balloon_call_in_a_list_ends_with_the_share_of_all() {
+    let mut guest = Guest::new();
+    let numbers: Vec<u64> = guest.spare.iter().map(|mfn| u64::from(mfn.0)).collect();
+    let array = guest.put(0, numbers);
+    let list = [
+        Hypercall::MemoryOp.raw(),
+        0,
+        0,
+        MemoryOp::DecreaseReservation.raw(),
+        array,
+        512,
+        0,
+        0,
+    ];
+    let list = guest.put(4, list);
+    let owned = guest.memory().owned();
+    assert_eq!(guest.call(Hypercall::Multicall, [list, 1, 0]), (Ok(0), 1));
+    let given = guest.world.mem.read(guest.pages[4], 1);
+    // To be in a list has its price too.
+    assert!((256..512).contains(&given), "{given} frames");
+    assert_eq!(u64::from(owned - guest.memory().owned()), given);
+    guest.audit();
+}
+
+#[test]
+fn a_tree_is_taken_apart_as_far_as_the_share_of_one_call_goes() {
+    const TABLES: usize = 64;
+    let mut guest = Guest::new();
+    let Guest {
+        world,
+        domains,
+        spare,
+        ..
+    } = &mut guest;
+    let (memory, root) = (&mut domains[0].memory, spare[TABLES]);
+    for (index, &table) in spare[..TABLES].iter().enumerate() {
+        world.mem.write(root, index, table.address() | 7);
+        paging::pin(&mut world.frames, &mut world.mem, memory, table, Level::L1)
+            .unwrap()
+            .by_cr3_write();
+    }
+    paging::pin(&mut world.frames, &mut world.mem, memory, root, Level::L2)
+        .unwrap()
+        .by_cr3_write();
+    for &table in &spare[..TABLES] {
+        paging::unpin(&mut world.frames, memory, table)
+            .unwrap()
+            .by_cr3_write();
+    }
+    let unpin = [u64::from(MmuextCommand::Unpin.raw()), u64::from(root.0), 0];
+    let batch = guest.put(0, unpin);
+    assert_eq!(guest.call(Hypercall::MmuextOp, [batch, 1, 0]), (Ok(0), 1));
+    let left = guest.tables(Level::L1);
+    assert!(
+        (TABLES - 16..TABLES).contains(&left),
+        "{left} of {TABLES} are left"
+    );
+    assert!(guest.memory().has_leaving_tables(), "for the domain's own time");
+    guest.audit();
+}
+
+fn sched_op(bench: &mut Bench, op: SchedOp, first: u64, second: u64) -> Outcome {
+    let arguments = [op.raw(), first, second, 0, 0];
+    let number = Hypercall::SchedOp.raw();
+    dispatch(&mut bench.world, &mut bench.domains, 0, number, arguments)
+}
+
+const REFUSED: Outcome = Outcome::refused(Errno::Invalid);
+
+#[test]
+fn a_domain_sleeps_for_known_conditions() {
+    let mut bench = Bench::new(1);
+    for mask in [8, WAKE_INPUT | 8, 1 << 63, u64::MAX] {
+        assert_eq!(
+            sched_op(&mut bench, SchedOp::Block, 5, mask),
+            REFUSED,
+            "{mask:#x}"
+        );
+    }
+    let sleeps = |mask| Outcome::Block { timeout_ns: 5, mask };
+    assert_eq!(
+        sched_op(&mut bench, SchedOp::Block, 5, WAKE_INPUT),
+        sleeps(WAKE_INPUT)
+    );
+    assert_eq!(sched_op(&mut bench, SchedOp::Block, 5, 0), sleeps(WAKE_DEFAULT));
+}
+
+#[test]
+fn who_would_sleep_for_what_is_there_is_told_at_once() {
+    let mut bench = Bench::new(1);
+    let holds = |detail| Outcome::Return { value: 0, detail };
+    assert_eq!(
+        sched_op(&mut bench, SchedOp::Block, 0, WAKE_OUTPUT | WAKE_INPUT),
+        holds(WAKE_OUTPUT)
+    );
+    bench.domains[0].console.input.push(b"k");
+    assert_eq!(sched_op(&mut bench, SchedOp::Block, 0, 0), holds(WAKE_INPUT));
+    bench.set_shared(0, 0, 1);
+    assert_eq!(
+        sched_op(&mut bench, SchedOp::Block, 0, WAKE_EVENT),
+        holds(WAKE_EVENT)
+    );
+}
+
+#[test]
+fn who_sleeps_for_events_can_be_told_of_them() {
+    const MASKED: u64 = 0x100;
+    let mut bench = Bench::new(1);
+    bench.set_shared(0, 0, MASKED);
+    let outcome = sched_op(&mut bench, SchedOp::Block, 0, WAKE_INPUT);
+    assert!(matches!(outcome, Outcome::Block { .. }));
+    assert_eq!(bench.shared(0, 0), MASKED, "not who sleeps for something else");
+    let outcome = sched_op(&mut bench, SchedOp::Block, 0, WAKE_EVENT);
+    assert!(matches!(outcome, Outcome::Block { .. }));
+    assert_eq!(bench.shared(0, 0), 0);
+}
+
+#[test]
+fn a_domain_ends_for_a_known_reason() {
+    let mut bench = Bench::new(1);
+    for reason in [2, 4, 7, 1 << 32, u64::MAX] {
+        assert_eq!(sched_op(&mut bench, SchedOp::Shutdown, reason, 9), REFUSED);
+    }
+    let reason = ShutdownReason::Crash;
+    assert_eq!(
+        sched_op(&mut bench, SchedOp::Shutdown, reason.raw(), 9),
+        Outcome::Shutdown { reason, code: 9 }
     );
 }

@@ -1,12 +1,13 @@
-//! The balloon: what may be given up, what is had back, and the machine-to-pfn table.
+//! Page tables by number and by address; the balloon: what may be given up, what is had back, and the machine-to-pfn table.
 use crate::addr::Mfn;
 use crate::paging::Owner;
 use crate::platform::PhysMem;
 use crate::testing::world::{Bench, FRAMES, at};
 use abi::errno::Errno;
 use abi::hypercall::Hypercall;
+use abi::layout::{SLOT_BASE, SWITCHER_RW};
 use abi::memory::{MAX_FRAMES, MemoryOp};
-use abi::mmu::MMU_MACHPHYS_UPDATE;
+use abi::mmu::{MAX_BATCH, MMU_MACHPHYS_UPDATE, MmuextCommand};
 
 fn memory(bench: &mut Bench, op: MemoryOp, list: u64, count: u64) -> Result<u64, Errno> {
     bench.ask(0, Hypercall::MemoryOp, &[op.raw(), list, count]).0
@@ -65,6 +66,8 @@ fn what_is_given_up_is_scrubbed_and_another_domain_may_have_it() {
     let frames = [bench.read(0, at(0, 0)), bench.read(0, at(0, 8))];
     for frame in frames {
         bench.world.mem.write(Mfn(frame as u32), 3, 0x5ec2e7);
+        let table = bench.world.common.machine_to_pfn_table;
+        bench.world.mem.write(table, frame as usize, 7);
     }
     assert_eq!(decrease(&mut bench, &frames), Ok(2));
     for frame in frames {
@@ -187,4 +190,94 @@ fn a_domain_writes_the_machine_to_pfn_entries_of_its_own_frames_alone() {
     }
     let after = bench.world.mem.words(bench.world.common.machine_to_pfn_table);
     assert!(*after == table);
+}
+
+#[test]
+fn an_update_is_of_a_known_kind() {
+    let mut bench = Bench::new(1);
+    let own = bench.page(0, at(0, 0));
+    let table = bench.page(0, at(3, 0));
+    for command in 2..8 {
+        for address in [own.address(), table.address()] {
+            bench.write(0, at(1, 0), &[address | command, 0]);
+            let asked = bench.ask(0, Hypercall::MmuUpdate, &[at(1, 0), 1]);
+            assert_eq!(asked, (Err(Errno::NoSys), 0), "{command}");
+        }
+    }
+    assert_eq!(bench.page(0, at(0, 0)), own);
+}
+
+#[test]
+fn a_batch_has_512_elements_at_most() {
+    let mut bench = Bench::new(1);
+    for number in [Hypercall::MmuUpdate, Hypercall::MmuextOp] {
+        for count in [MAX_BATCH + 1, 1 << 32, u64::MAX] {
+            assert_eq!(bench.ask(0, number, &[at(0, 0), count]), (Err(Errno::TooBig), 0));
+        }
+    }
+}
+
+#[test]
+fn an_operation_is_taken_word_by_word_as_it_is() {
+    let mut bench = Bench::new(1);
+    let table = u64::from(bench.page(0, at(3, 0)).0);
+    let root = bench.domains[0].memory.root();
+    let pin = u64::from(MmuextCommand::PinL1.raw());
+    let new_root = u64::from(MmuextCommand::NewBaseptr.raw());
+    let number = u64::from(root.unwrap().0);
+    for (words, errno) in [
+        ([1 << 32 | pin, table, 0], Errno::NoSys),
+        ([8, table, 0], Errno::NoSys),
+        ([pin, 1 << 32 | table, 0], Errno::Invalid),
+        ([pin, table, 1], Errno::Invalid),
+        ([u64::from(MmuextCommand::Unpin.raw()), table, 1], Errno::Invalid),
+        (
+            [u64::from(MmuextCommand::TlbFlushLocal.raw()), 0, 1],
+            Errno::Invalid,
+        ),
+        ([new_root, 1 << 32 | number, 0], Errno::Invalid),
+    ] {
+        bench.write(0, at(1, 0), &words);
+        let asked = bench.ask(0, Hypercall::MmuextOp, &[at(1, 0), 1]);
+        assert_eq!(asked, (Err(errno), 0), "{words:x?}");
+    }
+    bench.write(0, at(1, 0), &[pin, table, 0]);
+    assert_eq!(bench.ask(0, Hypercall::MmuextOp, &[at(1, 0), 1]), (Ok(0), 1));
+}
+
+#[test]
+fn a_new_root_comes_with_a_good_stack_or_with_none() {
+    let mut bench = Bench::new(1);
+    let root = bench.domains[0].memory.root().unwrap();
+    let new_root = |bench: &mut Bench, stack: u64| {
+        let command = u64::from(MmuextCommand::NewBaseptr.raw());
+        bench.write(0, at(1, 0), &[command, u64::from(root.0), stack]);
+        let (result, _) = bench.ask(0, Hypercall::MmuextOp, &[at(1, 0), 1]);
+        (result, bench.domains[0].vcpu.kernel_stack)
+    };
+    assert_eq!(new_root(&mut bench, 0x7000), (Ok(0), 0x7000));
+    assert_eq!(new_root(&mut bench, 0), (Ok(0), 0x7000), "0 leaves it");
+    for stack in [0x7008, SLOT_BASE, SWITCHER_RW + 4096, 1 << 47, 16] {
+        assert_eq!(
+            new_root(&mut bench, stack),
+            (Err(Errno::Invalid), 0x7000),
+            "{stack:#x}"
+        );
+    }
+}
+
+#[test]
+fn a_mapping_by_address_has_known_flags() {
+    let mut bench = Bench::new(1);
+    let page = bench.page(0, at(0, 0));
+    for flags in [3, 4, 1 << 63, u64::MAX] {
+        let asked = bench.ask(0, Hypercall::UpdateVaMapping, &[at(0, 0), 0, flags]);
+        assert_eq!(asked, (Err(Errno::Invalid), 0));
+        assert_eq!(bench.page(0, at(0, 0)), page);
+    }
+    for flags in [0, 1, 2] {
+        let word = page.address() | 3;
+        let asked = bench.ask(0, Hypercall::UpdateVaMapping, &[at(0, 0), word, flags]);
+        assert_eq!(asked, (Ok(0), 0));
+    }
 }

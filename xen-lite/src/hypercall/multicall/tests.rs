@@ -1,10 +1,13 @@
 //! Batches that are badly made, badly placed, or change while they are carried out.
+use crate::addr::Mfn;
 use crate::hypercall::After;
+use crate::platform::PhysMem;
 use crate::testing::world::{Bench, at};
 use abi::console::ConsoleIo;
 use abi::errno::Errno;
 use abi::event::EventChannelOp;
 use abi::hypercall::Hypercall;
+use abi::mmu::PTE_FRAME;
 use abi::multicall::MAX_ENTRIES;
 use abi::sched::{SchedOp, ShutdownReason};
 
@@ -129,6 +132,33 @@ fn a_list_that_ends_early_is_carried_out_until_there() {
         (Err(Errno::Fault), 2),
         "the second lies on the read-only page: carried out, its result not written"
     );
+}
+
+#[test]
+fn a_list_does_not_go_on_at_address_0() {
+    let mut bench = Bench::new(1);
+    // The same tables also lead from address 0 to page 0, and from the last page to page 1.
+    let mut table = bench.domains[0].memory.root().unwrap();
+    let mut updates = Vec::new();
+    for _ in 0..3 {
+        let entry = bench.world.mem.read(table, 3);
+        updates.extend([0, 511].map(|index| [table.address() + 8 * index, entry]));
+        table = Mfn::containing(entry & PTE_FRAME).unwrap();
+    }
+    let last = bench.page(0, at(1, 0)).address() | 3;
+    updates.push([table.address() + 8 * 511, last]);
+    bench.write(0, at(5, 0), updates.as_flattened());
+    let count = updates.len() as u64;
+    assert_eq!(
+        bench.ask(0, Hypercall::MmuUpdate, &[at(5, 0), count]),
+        (Ok(0), count)
+    );
+
+    bench.write(0, at(1, 4096 - 64), &visible());
+    bench.write(0, at(0, 0), &visible());
+    let list = u64::MAX - 63;
+    assert_eq!(batch(&mut bench, list, 2), (Err(Errno::Fault), 1));
+    assert_eq!(opened(&bench), 1);
 }
 
 #[test]
