@@ -226,4 +226,13 @@ mod tests {
             assert_eq!(record.to_string(), line);
         }
     }
+
+    #[test]
+    fn a_fault_is_one_value_whatever_it_says() {
+        let fault = "two words\nxen-lite: event=end \u{e9}";
+        assert_eq!(
+            Record::Audit(Err(&fault)).to_string(),
+            "xen-lite: event=audit result=two-words-xen-lite:-event=end--"
+        );
+    }
 }

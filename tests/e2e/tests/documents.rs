@@ -334,11 +334,19 @@ fn every_folder_and_scene_that_the_front_page_names_is_there() {
 
 /// The workspace's own pages.
 fn pages() -> Vec<PathBuf> {
-    ["", "abi", "xen-lite", "pv-kernel", "userland", "image-builder"]
-        .map(|folder| workspace::root().join(folder).join("README.md"))
-        .into_iter()
-        .filter(|page| page.exists())
-        .collect()
+    [
+        "",
+        "abi",
+        "xen-lite",
+        "pv-kernel",
+        "userland",
+        "image-builder",
+        "tests",
+    ]
+    .map(|folder| workspace::root().join(folder).join("README.md"))
+    .into_iter()
+    .filter(|page| page.exists())
+    .collect()
 }
 
 /// Targets of the links of a page that are files.

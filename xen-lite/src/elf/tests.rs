@@ -240,6 +240,23 @@ fn the_table_of_program_headers_lies_in_the_file() {
         Err(ElfError::ProgramHeaders)
     );
     assert_eq!(patched(count, &0u16.to_le_bytes()), Err(ElfError::NoSegments));
+    // 56 bytes before the table: its first header would be a part of the file's, and nothing to load.
+    assert_eq!(
+        patched(offset, &8u64.to_le_bytes()),
+        Err(ElfError::ProgramHeaders)
+    );
+}
+
+#[test]
+fn the_65th_program_header_is_too_many() {
+    let mut loads = vec![Load { kind: 0, ..TEXT }; 63];
+    loads.push(Load {
+        offset: 0x1000,
+        ..TEXT
+    });
+    assert_eq!(plan(BASE, &loads).map(|plan| plan.pages()), Ok(1));
+    loads.push(Load { kind: 0, ..TEXT });
+    assert_eq!(plan(BASE, &loads), Err(ElfError::ProgramHeaders));
 }
 
 #[test]
@@ -249,6 +266,7 @@ fn a_file_cut_anywhere_is_refused_or_loads_what_it_holds() {
         let result = File::new(&file[..length]).plan();
         let end = (DATA + 0x180) as usize;
         assert_eq!(result.is_ok(), length >= end, "{length}");
+        assert_eq!(result == Err(ElfError::Truncated), length < 64, "{length}");
     }
 }
 
