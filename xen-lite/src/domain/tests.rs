@@ -6,7 +6,7 @@
     clippy::panic,
     reason = "tests fail by panicking"
 )]
-use super::build::{self, Build, Builder};
+use super::build::{self, Build, BuildError, Builder};
 use super::*;
 use crate::addr::Level;
 use crate::descriptor::TssState;
@@ -309,4 +309,28 @@ fn a_thousand_lives_of_one_domain_leak_no_frame() {
         machine.destroy(false);
         machine.domains[0].incarnation += 1;
     }
+}
+
+#[test]
+fn a_domain_begins_with_its_root_pinned_and_nothing_else() {
+    let mut machine = Machine::new();
+    assert!(machine.build(MANY).is_none());
+    assert_eq!(machine.domains[0].memory.pins(), 1);
+    machine.audit();
+}
+
+#[test]
+fn a_domain_that_does_not_fit_is_refused_before_it_has_a_frame() {
+    let mut machine = Machine::new();
+    machine.domains[0].config.memory_frames = u64::from(machine.free);
+    let Machine {
+        world,
+        domains,
+        modules,
+        free,
+    } = &mut machine;
+    let built = build::step(world, &mut domains[0], &mut Builder::new(), modules, 0);
+    let free = u64::from(*free);
+    assert_eq!(built, Build::Failed(BuildError::NoFrames { wanted: free, free }));
+    assert_eq!(u64::from(world.frames.free_count()), free);
 }
