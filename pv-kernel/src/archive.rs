@@ -15,7 +15,11 @@ pub struct Malformed;
 pub struct File<'a> {
     /// Its name, without the NUL.
     pub name: &'a [u8],
-    /// Its bytes.
+    /// Its kind and permissions, as `stat` has them.
+    pub mode: u32,
+    /// When it was changed, in seconds since 1970.
+    pub modified: u32,
+    /// Its bytes; where a symbolic link leads.
     pub bytes: &'a [u8],
 }
 
@@ -43,8 +47,9 @@ pub fn split_file(archive: &[u8]) -> Result<Option<(File<'_>, &[u8])>, Malformed
     if !header.starts_with(b"070701") {
         return Err(Malformed);
     }
-    let size = field(header, 6)?;
-    let name_size = field(header, 11)?;
+    let (mode, modified) = (field(header, 1)?, field(header, 5)?);
+    let size = field(header, 6)? as usize;
+    let name_size = field(header, 11)? as usize;
     let name_end = HEADER.checked_add(name_size).ok_or(Malformed)?;
     let (terminator, name) = archive
         .get(HEADER..name_end)
@@ -62,7 +67,13 @@ pub fn split_file(archive: &[u8]) -> Result<Option<(File<'_>, &[u8])>, Malformed
     let rest = padded(end)
         .and_then(|next| archive.get(next..))
         .ok_or(Malformed)?;
-    Ok(Some((File { name, bytes }, rest)))
+    let file = File {
+        name,
+        mode,
+        modified,
+        bytes,
+    };
+    Ok(Some((file, rest)))
 }
 
 fn padded(offset: usize) -> Option<usize> {
@@ -70,11 +81,11 @@ fn padded(offset: usize) -> Option<usize> {
 }
 
 /// Field `index` of the header, eight hexadecimal digits each, after the magic.
-fn field(header: &[u8], index: usize) -> Result<usize, Malformed> {
+fn field(header: &[u8], index: usize) -> Result<u32, Malformed> {
     let digits = header.get(6 + index * 8..14 + index * 8).ok_or(Malformed)?;
-    digits.iter().try_fold(0usize, |value, digit| {
+    digits.iter().try_fold(0u32, |value, digit| {
         let digit = char::from(*digit).to_digit(16).ok_or(Malformed)?;
-        Ok(value << 4 | digit as usize)
+        Ok(value << 4 | digit)
     })
 }
 
@@ -84,12 +95,21 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     pub(crate) fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, bytes)| (*name, 0o100_755, *bytes))
+            .collect();
+        archive_with_modes(&files)
+    }
+
+    pub(crate) fn archive_with_modes(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
         let mut out = Vec::new();
-        for (name, bytes) in files.iter().chain([&("TRAILER!!!", &b""[..])]) {
+        for (name, mode, bytes) in files.iter().chain([&("TRAILER!!!", 0, &b""[..])]) {
             let name_size = name.len() + 1;
             out.extend(b"070701");
             for index in 0..13 {
                 let value = match index {
+                    1 => *mode as usize,
                     6 => bytes.len(),
                     11 => name_size,
                     _ => 0,

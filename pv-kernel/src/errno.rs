@@ -47,6 +47,43 @@ impl Errno {
     /// Names lead round in a circle.
     pub const LOOP: Self = Self(linux::ELOOP);
 
+    /// No such device.
+    pub const NO_SUCH_DEVICE: Self = Self(linux::ENXIO);
+    /// In use, as the place where something is mounted.
+    pub const BUSY: Self = Self(linux::EBUSY);
+    /// On another file system.
+    pub const CROSS_DEVICE: Self = Self(linux::EXDEV);
+    /// Not a directory.
+    pub const NOT_DIRECTORY: Self = Self(linux::ENOTDIR);
+    /// A directory.
+    pub const IS_DIRECTORY: Self = Self(linux::EISDIR);
+    /// As many open files in all as there can be.
+    pub const FILE_TABLE_FULL: Self = Self(linux::ENFILE);
+    /// As many open files as the process may have.
+    pub const TOO_MANY_FILES: Self = Self(linux::EMFILE);
+    /// Not a terminal.
+    pub const NOT_TERMINAL: Self = Self(linux::ENOTTY);
+    /// A file would be too large.
+    pub const FILE_TOO_LARGE: Self = Self(linux::EFBIG);
+    /// No room for files is left.
+    pub const NO_SPACE: Self = Self(linux::ENOSPC);
+    /// Not a file with positions.
+    pub const NO_SEEK: Self = Self(linux::ESPIPE);
+    /// As many names of one file as there can be.
+    pub const TOO_MANY_LINKS: Self = Self(linux::EMLINK);
+    /// Nobody reads the other end.
+    pub const BROKEN_PIPE: Self = Self(linux::EPIPE);
+    /// A directory that is not empty.
+    pub const NOT_EMPTY: Self = Self(linux::ENOTEMPTY);
+    /// Not supported for this file.
+    pub const NOT_SUPPORTED: Self = Self(linux::EOPNOTSUPP);
+
+    /// Linux's number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
     /// What rax holds.
     #[must_use]
     pub const fn to_rax(self) -> u64 {

@@ -11,6 +11,7 @@ pub mod console;
 pub mod context;
 pub mod errno;
 pub mod exec;
+pub mod fs;
 pub mod kernel;
 pub mod machine;
 pub mod mm;
