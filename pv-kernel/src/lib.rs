@@ -23,6 +23,7 @@ pub mod run;
 pub mod schedule;
 pub mod syscall;
 pub mod trap;
+pub mod tty;
 pub mod wait;
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl Directory {
     }
 
     /// All entries whose cookie is `first` or above, in the order of their cookies.
-    pub(super) fn from_cookie(&self, first: u32) -> impl Iterator<Item = &Entry> {
+    pub(super) fn since_cookie(&self, first: u32) -> impl Iterator<Item = &Entry> {
         let mut left: Vec<&Entry> = self
             .entries
             .iter()
@@ -125,7 +125,7 @@ mod tests {
         let mut seen = Vec::new();
         let mut cookie = 0;
         loop {
-            let next = directory.from_cookie(cookie).next();
+            let next = directory.since_cookie(cookie).next();
             let Some((name, next)) = next.map(|entry| (entry.name.clone(), entry.cookie + 1)) else {
                 break;
             };
@@ -144,7 +144,7 @@ mod tests {
         directory.set(b"a", 2);
         directory.next_cookie = u32::MAX;
         directory.set(b"c", 3);
-        let order: Vec<u32> = directory.from_cookie(0).map(|entry| entry.inode).collect();
+        let order: Vec<u32> = directory.since_cookie(0).map(|entry| entry.inode).collect();
         assert_eq!(order, [1, 2, 3]);
         assert_eq!(directory.find(b"a"), Some(2));
     }

@@ -91,7 +91,7 @@ impl<'a> Vfs<'a> {
             }
         }
         let first = u32::try_from(from).unwrap_or(u32::MAX).max(FIRST_COOKIE);
-        for entry in directory.from_cookie(first) {
+        for entry in directory.since_cookie(first) {
             let about = self.attributes(self.uncovered(entry.inode), caller)?;
             let listed = Listed {
                 name: &entry.name,

@@ -175,7 +175,8 @@ impl Pipe {
     /// Gives back frames that were taken for bytes that then did not come.
     fn trim(&mut self, store: &mut dyn PageStore) {
         for page in 0..PAGES {
-            if !self.has_bytes_on(page) && !(self.length == 0 && page == 0) {
+            let is_kept = self.length == 0 && page == 0;
+            if !is_kept && !self.has_bytes_on(page) {
                 self.give_back(store, page);
             }
         }
