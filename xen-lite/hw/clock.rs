@@ -30,6 +30,8 @@ pub(crate) struct Clock {
     tsc_scale: u64,
     /// APIC timer ticks per nanosecond, times 2^32.
     apic_scale: u64,
+    /// When the timer that was armed last strikes.
+    armed_until: u64,
 }
 
 /// Masks the two interrupt controllers after moving their vectors out of the exceptions' way.
@@ -62,6 +64,7 @@ impl Clock {
             tsc_start: 0,
             tsc_scale: 0,
             apic_scale: 0,
+            armed_until: 0,
         };
         clock.write(APIC_SPURIOUS, 0x100 | u32::from(SPURIOUS_VECTOR));
         clock.write(APIC_LINT0, MASKED);
@@ -120,7 +123,13 @@ impl Clock {
     /// Raises the timer interrupt once, `delay_ns` from now; replaces what was armed before.
     pub(crate) fn arm(&mut self, delay_ns: u64) {
         let ticks = scale(delay_ns, self.apic_scale).clamp(1, u64::from(u32::MAX));
+        self.armed_until = self.now_ns().saturating_add(delay_ns);
         self.write(APIC_INITIAL, ticks as u32);
+    }
+
+    /// How long it is until the timer that was armed last strikes: 0 when it has.
+    pub(crate) fn left_ns(&self) -> u64 {
+        self.armed_until.saturating_sub(self.now_ns())
     }
 
     /// Ends the interrupt that was taken last.

@@ -212,6 +212,12 @@ impl Terminal {
         let end = self.uart.sent().wrapping_add(SHARE);
         for step in 0..domains.len() {
             let index = (self.first + step) % domains.len();
+            if domains
+                .get(index)
+                .is_none_or(|domain| domain.console.output.is_empty())
+            {
+                continue;
+            }
             let before = self.uart.sent();
             let has_time = self.drain_until(domains, index, end);
             if self.uart.sent() != before {

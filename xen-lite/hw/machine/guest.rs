@@ -67,10 +67,17 @@ impl Machine {
     pub(super) fn run(&mut self, turn: Turn) -> ! {
         self.load(turn.domain);
         let now = self.clock.now_ns();
-        let timers = self.domains.iter().filter_map(|domain| domain.vcpu.timer_ns);
-        let slice = timers
-            .map(|timer| timer.saturating_sub(now))
-            .fold(turn.slice_ns, u64::min);
+        let (mut own, mut others) = (None, None);
+        for (index, domain) in self.domains.iter().enumerate() {
+            let earliest = if index == turn.domain {
+                &mut own
+            } else {
+                &mut others
+            };
+            let timers = [*earliest, domain.vcpu.timer_ns];
+            *earliest = timers.into_iter().flatten().min();
+        }
+        let slice = turn.slice_before(now, own, others);
         self.running_since = Some(now);
         self.show_time(now);
         self.clock.arm(slice);

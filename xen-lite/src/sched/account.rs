@@ -40,6 +40,8 @@ pub struct Account {
     rate: u64,
     actual: VirtualTime,
     spent_ns: u64,
+    /// What was done for it while it had nothing to do.
+    owed_ns: u64,
     is_warped: bool,
     /// When the current period of warps began.
     warp_since: u64,
@@ -56,6 +58,7 @@ impl Account {
             rate: (UNIT + weight / 2) / weight,
             actual: VirtualTime::START,
             spent_ns: 0,
+            owed_ns: 0,
             is_warped: false,
             warp_since: 0,
             warp_spent_ns: 0,
@@ -65,7 +68,7 @@ impl Account {
     /// What it has been charged since it was made.
     #[must_use]
     pub const fn spent_ns(&self) -> u64 {
-        self.spent_ns
+        self.spent_ns.saturating_add(self.owed_ns)
     }
 
     /// The actual virtual time.
@@ -100,6 +103,12 @@ impl Account {
         }
     }
 
+    /// Charges time while the domain has nothing to do: it counts from when it has. (As part of the time that it is behind by
+    /// then, it would cost it nothing.)
+    pub const fn owe(&mut self, ns: u64) {
+        self.owed_ns = self.owed_ns.saturating_add(ns);
+    }
+
     const fn warp_left_ns(&self) -> u64 {
         let left = WARP_LIMIT_NS.saturating_sub(self.warp_spent_ns);
         if left < SLOP_NS { 0 } else { left }
@@ -108,6 +117,8 @@ impl Account {
     /// The domain has something to do again: while it had not, it earned nothing.
     pub fn catch_up(&mut self, scheduler_time: VirtualTime) {
         self.actual = self.actual.max(scheduler_time);
+        let owed = core::mem::take(&mut self.owed_ns);
+        self.spend(owed);
     }
 
     /// The domain has woken: it is put ahead, unless it has used that up.
@@ -195,6 +206,19 @@ mod tests {
         assert_eq!(early.actual(), late.actual());
         late.catch_up(VirtualTime::START);
         assert_eq!(early.actual(), late.actual());
+    }
+
+    #[test]
+    fn what_is_owed_counts_on_top_of_what_was_slept() {
+        let (mut sleeper, mut other) = (Account::new(256), Account::new(256));
+        other.spend(MS);
+        sleeper.owe(300);
+        assert_eq!((sleeper.actual(), sleeper.spent_ns()), (VirtualTime::START, 300));
+        sleeper.catch_up(other.actual());
+        other.spend(300);
+        assert_eq!((sleeper.actual(), sleeper.spent_ns()), (other.actual(), 300));
+        sleeper.catch_up(other.actual());
+        assert_eq!(sleeper.actual(), other.actual(), "once");
     }
 
     #[test]

@@ -103,6 +103,17 @@ pub struct Turn {
     pub slice_ns: u64,
 }
 
+impl Turn {
+    /// The slice, cut for one-shot timers: the domain's own, and the earliest of all others', in nanoseconds since boot. A
+    /// domain may cut its own turn as short as it likes. Others' interrupts are at its expense: however many timers they
+    /// have, it is interrupted for them no more often than each [`LEAST_NS`].
+    #[must_use]
+    pub fn slice_before(&self, now: u64, own: Option<u64>, others: Option<u64>) -> u64 {
+        let left = |timer: Option<u64>| timer.map_or(u64::MAX, |timer| timer.saturating_sub(now));
+        self.slice_ns.min(left(own)).min(left(others).max(LEAST_NS))
+    }
+}
+
 /// What is kept of a domain.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -330,10 +341,35 @@ impl Scheduler {
     /// turn is not charged for them.
     pub fn charge_to(&mut self, domain: usize, ns: u64) {
         if let Some(slot) = self.slots_mut().get_mut(domain) {
-            slot.account.spend(ns);
-            if let Some(current) = &mut self.current {
-                current.charged_to = current.charged_to.saturating_add(ns);
+            if slot.has_work() && !slot.joins {
+                slot.account.spend(ns);
+            } else {
+                slot.account.owe(ns);
             }
+            self.spare_current(ns);
+        }
+    }
+
+    /// Charges those that have woken since the last decision, in equal parts, for the last `ns` nanoseconds: what it takes to
+    /// wake somebody is not the affair of the one whose turn it interrupts. If nobody has, it is.
+    pub fn charge_to_woken(&mut self, ns: u64) {
+        let is_new = |slot: &Slot| slot.joins && slot.is_fresh;
+        let count = self.ready().filter(|(_, slot)| is_new(slot)).count() as u64;
+        let Some(part) = ns.checked_div(count) else { return };
+        for domain in self.ready {
+            if let Some(slot) = self.slots.get_mut(domain)
+                && is_new(slot)
+            {
+                slot.account.owe(part);
+            }
+        }
+        self.spare_current(ns);
+    }
+
+    /// The domain that has the turn is not charged for the last `ns` nanoseconds.
+    const fn spare_current(&mut self, ns: u64) {
+        if let Some(current) = &mut self.current {
+            current.charged_to = current.charged_to.saturating_add(ns);
         }
     }
 
@@ -459,8 +495,8 @@ impl Scheduler {
             (Some(own), Some(rival)) => turn_left_ns(current, own, rival, now),
             _ => LONGEST_NS,
         };
-        // A sleeper that was woken before its time may have left a deadline behind: that turn is shorter, once.
-        let until_wake = self.soonest.saturating_sub(now).max(least_left_ns(current, now));
+        // As for timers; and a sleeper that was woken before its time may have left a deadline behind.
+        let until_wake = self.soonest.saturating_sub(now).max(LEAST_NS);
         turn_left.min(until_wake).clamp(SLOP_NS, LONGEST_NS)
     }
 
@@ -781,6 +817,25 @@ mod tests {
     }
 
     #[test]
+    fn waking_is_charged_to_those_who_wake() {
+        let mut scheduler = with(&[State::Runnable, SLEEPING, SLEEPING, SLEEPING]);
+        scheduler.next_turn(0);
+        scheduler.charge_to_woken(100);
+        for domain in [1, 2] {
+            scheduler.wake(domain, WAKE_INPUT);
+        }
+        scheduler.charge_to_woken(600);
+        scheduler.next_turn(1_000);
+        assert_eq!(
+            [0, 1, 2, 3].map(|domain| scheduler.spent_ns(domain)),
+            [400, 300, 300, 0]
+        );
+        scheduler.charge_to_woken(500);
+        scheduler.next_turn(1_500);
+        assert_eq!(scheduler.spent_ns(0), 900, "nobody has woken: it is its own");
+    }
+
+    #[test]
     fn time_in_which_nobody_has_anything_to_do_is_nobodys() {
         let mut scheduler = with(&[State::Runnable]);
         scheduler.next_turn(0);
@@ -842,6 +897,43 @@ mod tests {
                 mask: WAKE_DEFAULT
             }
         );
+    }
+
+    #[test]
+    fn others_timers_cut_a_turn_to_no_less_than_the_least_and_ones_own_to_nothing() {
+        let mut scheduler = with(&[State::Runnable]);
+        let turn = scheduler.next_turn(1_000).unwrap();
+        assert_eq!(turn.slice_ns, LONGEST_NS);
+        let slice = |own, others| turn.slice_before(1_000, own, others);
+        assert_eq!(slice(None, None), LONGEST_NS);
+        assert_eq!(slice(Some(1_500), Some(1_200)), 500);
+        assert_eq!(slice(Some(0), None), 0);
+        for soon in [0, 1_000, 1_001, 1_000 + LEAST_NS] {
+            assert_eq!(slice(None, Some(soon)), LEAST_NS);
+        }
+        assert_eq!(slice(None, Some(1_001 + LEAST_NS)), LEAST_NS + 1);
+        assert_eq!(slice(Some(u64::MAX), Some(u64::MAX)), LONGEST_NS);
+    }
+
+    #[test]
+    fn sleepers_that_are_not_due_interrupt_a_turn_no_more_often_than_the_least() {
+        // Ten sleepers that have had more than their share and more than their warps: they wake one after another, and none
+        // of them gets the CPU.
+        let mut scheduler = with(&[State::Runnable; 11]);
+        let mut now = 0;
+        for domain in 1..11 {
+            scheduler.charge_to(domain, 50_000_000);
+            scheduler.set(domain, State::blocked(0, 300_000 + 10_000 * domain as u64, 0));
+        }
+        let mut turns = 0;
+        while now < 900_000 {
+            scheduler.expire(now, |_| ());
+            let turn = scheduler.next_turn(now).unwrap();
+            assert_eq!(turn.domain, 0);
+            now += turn.slice_ns;
+            turns += 1;
+        }
+        assert!(turns <= 3, "{turns} interrupts for ten sleepers");
     }
 
     #[test]
