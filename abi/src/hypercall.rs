@@ -11,9 +11,9 @@ pub const HYPERCALL_VECTOR: u8 = 0x82;
 numbered! {
     /// What a guest can ask for.
     pub enum Hypercall: u64 {
-        /// `(table: *const TrapInfo, count)`, see [`crate::trap`].
+        /// `(table, count)`: an array of [`crate::trap::TrapInfo`].
         SetTrapTable = 0, "set_trap_table";
-        /// `(requests: *const MmuUpdate, count)`; rdx: how many were done.
+        /// `(requests, count)`: an array of [`crate::mmu::MmuUpdate`]. rdx: how many were done.
         MmuUpdate = 1, "mmu_update";
         /// `(rsp)`: the stack on which traps from ring 3 arrive.
         StackSwitch = 3, "stack_switch";
@@ -22,7 +22,7 @@ numbered! {
         UpdateDescriptor = 10, "update_descriptor";
         /// `(command, ...)`, see [`crate::memory`].
         MemoryOp = 12, "memory_op";
-        /// `(entries: *mut MulticallEntry, count)`, see [`crate::multicall`].
+        /// `(entries, count)`: an array of [`crate::multicall::MulticallEntry`]. rdx: how many were done.
         Multicall = 13, "multicall";
         /// `(va, entry, flags)`: write one L1 entry of the current address space.
         UpdateVaMapping = 14, "update_va_mapping";
@@ -34,7 +34,7 @@ numbered! {
         ConsoleIo = 18, "console_io";
         /// `(which, base)`: see [`SegmentBase`].
         SetSegmentBase = 25, "set_segment_base";
-        /// `(operations: *const MmuextOp, count)`; rdx: how many were done.
+        /// `(operations, count)`: an array of [`crate::mmu::MmuextOp`]. rdx: how many were done.
         MmuextOp = 26, "mmuext_op";
         /// `(command, ...)`, see [`crate::sched`].
         SchedOp = 29, "sched_op";

@@ -4,10 +4,10 @@ use crate::numbered::numbered;
 numbered! {
     /// The command in rdi. Numbers are Xen's.
     pub enum MemoryOp: u64 {
-        /// `(frames: *mut u64, count)`: writes `count` machine frame numbers of new frames, all zero. Returns how many were
+        /// `(frames, count)`: writes `count` machine frame numbers of new frames, all zero. Returns how many were
         /// had, which may be fewer. Never more than [`MemoryOp::MaximumReservation`] in all.
         IncreaseReservation = 0, "increase_reservation";
-        /// `(frames: *const u64, count)`: gives these machine frames up. They are mapped nowhere and no page tables.
+        /// `(frames, count)`: gives these machine frames up. They are mapped nowhere and no page tables.
         /// Returns how many were given up: all before the first that is in use or not one's own.
         DecreaseReservation = 1, "decrease_reservation";
         /// `()`: returns how many frames the domain has.

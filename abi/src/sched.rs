@@ -7,7 +7,8 @@ numbered! {
         /// `()`: let others run.
         Yield = 0, "yield";
         /// `(timeout_ns, wake_mask)`: sleep until a wake condition holds or, where `timeout_ns` is not 0, that much
-        /// time has passed. Returns at once when a condition holds already. rdx: the conditions that hold.
+        /// time has passed. Returns at once when a condition holds already. rdx: all conditions that
+        /// hold, those of the mask and others.
         Block = 1, "block";
         /// `(reason, code)`: end this domain. Does not return.
         Shutdown = 2, "shutdown";

@@ -21,7 +21,7 @@ pub struct StartInfo {
     pub magic: u64,
     /// Interface version, as `xen_version` returns it.
     pub version: u64,
-    /// Bits of [`flags`].
+    /// Bits of [`crate::start_info::flags`].
     pub flags: u64,
     /// Number of the domain.
     pub domain_id: u32,

@@ -10,7 +10,7 @@ use crate::numbered::numbered;
 pub struct TrapInfo {
     /// The vector: an exception (0 to 31), or a software vector (see [`is_software_vector`]).
     pub vector: u8,
-    /// Bits of [`flags`]; all others must be 0.
+    /// Bits of [`crate::trap::flags`]; all others must be 0.
     pub flags: u8,
     /// Code selector of the handler, RPL 1. Whether its segment is present shows at delivery.
     pub cs: u16,
@@ -27,7 +27,7 @@ pub mod flags {
     pub const DPL_MASK: u8 = 0b0011;
     /// Mask events while the handler runs; not with [`DIRECT`].
     pub const MASK_EVENTS: u8 = 0b0100;
-    /// The CPU itself delivers: an IDT trap gate straight to ring 1. Only for [`super::may_be_direct`] vectors.
+    /// The CPU itself delivers: an IDT trap gate straight to ring 1. Not for every vector: [`super::may_be_direct`].
     pub const DIRECT: u8 = 0b1000;
 }
 

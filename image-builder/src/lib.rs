@@ -3,7 +3,7 @@
 //! # The modules
 //!
 //!
-//! Reading order: [`manifest`] (what a scene is), [`toolchain`] and [`bare_metal`] (building), [`pack`], [`records`],
+//! Reading order: [`manifest`] (what a scene is), [`toolchain`], [`bare_metal`] and [`c_kernel`] (building), [`pack`], [`records`],
 //! [`archive`] and [`elf`] (what goes on the disk), [`grub`] and [`image`] (the disk), [`qemu`], [`bochs`] and
 //! [`emulator`] (running), [`console`], [`machine_line`] and [`verdict`] (what was said, and what it means), [`scene`]
 //! (all of it in one), [`cli`] and [`cmd`] (the commands). Below stand [`setup`] (other people's programs) and
@@ -13,6 +13,7 @@
 pub mod archive;
 pub mod bare_metal;
 pub mod bochs;
+pub mod c_kernel;
 pub mod cli;
 pub mod cmd;
 pub mod console;

@@ -1,6 +1,7 @@
 //! From a manifest to the files of a boot partition: builds what the scene names, reads the rest, checks it.
 use crate::archive::{Archive, PROGRAM_LIST, program_list};
 use crate::bare_metal::{self, Binaries, HYPERVISOR, Packages, USERLAND};
+use crate::c_kernel;
 use crate::elf;
 use crate::manifest::{Domain, Kernel, Located, Manifest, Module, Position};
 use crate::records::{self, ModuleIndexes};
@@ -101,6 +102,11 @@ fn packages_of(manifest: &Manifest, source: &Source, known: &Packages) -> Result
                 packages.insert(package_of_kernel(name, domain.kernel.at, source, known)?.to_owned());
             }
             Kernel::File(_) | Kernel::Unchecked(_) => drop(kernel_file(&domain.kernel, source)?),
+            Kernel::Sources(paths) => {
+                for path in paths {
+                    drop(source.read(path, domain.kernel.at)?);
+                }
+            }
         }
         match &domain.module {
             Module::None => {}
@@ -146,6 +152,13 @@ fn package_of_kernel<'a>(name: &str, at: Position, source: &Source, known: &'a P
 fn kernel_file(kernel: &Located<Kernel>, source: &Source) -> Result<Option<(String, Vec<u8>)>> {
     match &kernel.value {
         Kernel::Workspace(_) => Ok(None),
+        Kernel::Sources(paths) => {
+            let files: Vec<PathBuf> = paths.iter().map(|path| source.directory.join(path)).collect();
+            let bytes = c_kernel::compile(&files).map_err(|what| source.error(kernel.at, what))?;
+            let name = paths.first().map_or("", String::as_str);
+            elf::check_kernel(&bytes).map_err(|what| source.error(kernel.at, format!("{name} {what}")))?;
+            Ok(Some((name.to_owned(), elf::without_sections(&bytes))))
+        }
         Kernel::File(path) => {
             let bytes = source.read(path, kernel.at)?;
             elf::check_kernel(&bytes).map_err(|what| source.error(kernel.at, format!("{path} {what}")))?;

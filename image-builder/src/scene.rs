@@ -68,17 +68,24 @@ impl Scene {
     pub fn build(&self, image: &Path) -> Result<BootFiles> {
         image::check_destination(image)?;
         let recipe = Recipe::resolve(&self.manifest, &self.source)?;
-        setup::ensure(&[Need::Image])?;
+        setup::ensure(&self.needs())?;
         let files = recipe.pack()?;
         image::write(image, &files)?;
         Ok(files)
+    }
+
+    /// What building it needs.
+    fn needs(&self) -> Vec<Need> {
+        let mut needs = vec![Need::Image];
+        needs.extend(self.manifest.has_sources().then_some(Need::Compiler));
+        needs
     }
 
     /// Builds everything for a run, and holds its files until it is dropped.
     pub fn prepare(&self, options: &Options) -> Result<Prepared<'_>> {
         options.check()?;
         Recipe::resolve(&self.manifest, &self.source)?;
-        setup::ensure(&options.needs())?;
+        setup::ensure(&[options.needs(), self.needs()].concat())?;
         let place = Place::take(&options.name)?;
         let files = self.build(&place.file("disk.img"))?;
         let memory_mib = machine_memory_mib(&self.manifest, &files);
@@ -195,7 +202,7 @@ impl Options {
     }
 
     fn needs(&self) -> Vec<Need> {
-        let mut needs = vec![Need::Image];
+        let mut needs = Vec::new();
         match (self.machine, self.firmware) {
             (Machine::Bochs, _) => needs.push(Need::Bochs),
             (Machine::Qemu, Firmware::Bios) => needs.push(Need::Qemu),

@@ -21,6 +21,8 @@ pub enum Need {
     Uefi,
     /// Booting in Bochs.
     Bochs,
+    /// Compiling a kernel from C.
+    Compiler,
 }
 
 /// What shows that a package is there.
@@ -71,6 +73,7 @@ const TABLE: &[(Need, Proof, &str)] = &[
     (Need::Bochs, Proof::Program("bochs"), "bochs"),
     (Need::Bochs, Proof::File(BOCHS_BIOS), "bochsbios"),
     (Need::Bochs, Proof::File(VGA_BIOS), "vgabios"),
+    (Need::Compiler, Proof::Program("gcc"), "gcc"),
 ];
 
 /// The packages that `needs` want and whose proof is absent.
@@ -297,7 +300,7 @@ mod tests {
 
     #[test]
     fn nothing_is_missing_where_everything_is_there() {
-        let all = [Need::Image, Need::Qemu, Need::Uefi, Need::Bochs];
+        let all = [Need::Image, Need::Qemu, Need::Uefi, Need::Bochs, Need::Compiler];
         assert!(missing(&all, |_| true).is_empty());
     }
 
@@ -309,6 +312,7 @@ mod tests {
             ["grub-pc-bin", "grub-efi-amd64-bin"]
         );
         assert!(!missing(&[Need::Image, Need::Qemu], |_| false).contains(&"ovmf"));
+        assert_eq!(missing(&[Need::Compiler], |_| false), ["gcc"]);
     }
 
     #[test]

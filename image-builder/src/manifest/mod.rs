@@ -51,6 +51,15 @@ pub struct Manifest {
     pub audit_each_end: bool,
 }
 
+impl Manifest {
+    /// Whether a kernel is to be compiled from C.
+    #[must_use]
+    pub fn has_sources(&self) -> bool {
+        let mut kernels = self.domains.iter().map(|domain| &domain.kernel.value);
+        kernels.any(|kernel| matches!(kernel, Kernel::Sources(_)))
+    }
+}
+
 /// One domain of a scene.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Domain {
@@ -85,6 +94,8 @@ pub enum Kernel {
     File(String),
     /// A file of any content, relative to the manifest: the hypervisor's own checks are to see it.
     Unchecked(String),
+    /// Sources in C and assembly, relative to the manifest; at least one.
+    Sources(Vec<String>),
 }
 
 /// What is copied into a domain.

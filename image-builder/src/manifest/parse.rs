@@ -267,17 +267,28 @@ fn kernel(source: &Source<'_>, value: Spanned<Value>) -> Parsed<Located<Kernel>>
         Value::String(text) if text.is_empty() => None,
         Value::String(text) if text.contains(['/', '.']) => Some(Kernel::File(text.clone())),
         Value::String(text) => Some(Kernel::Workspace(text.clone())),
-        Value::Table(table) if table.len() == 1 => match table.get("unchecked") {
-            Some(Value::String(path)) => Some(Kernel::Unchecked(path.clone())),
+        Value::Table(table) if table.len() == 1 => match (table.get("unchecked"), table.get("c")) {
+            (Some(Value::String(path)), None) => Some(Kernel::Unchecked(path.clone())),
+            (None, Some(Value::String(path))) => Some(Kernel::Sources(vec![path.clone()])),
+            (None, Some(Value::Array(paths))) => sources(paths).map(Kernel::Sources),
             _ => None,
         },
         _ => None,
     };
-    let what = "`kernel` is the name of a guest kernel of the workspace, or a path (with a `/` or `.`)";
+    let what = "`kernel` is the name of a guest kernel of the workspace, a path (with a `/` or `.`), or { c = [\"FILE\", ...] }";
     value.map(|value| Located { value, at }).ok_or(ManifestError {
         at: Some(at),
         what: what.to_owned(),
     })
+}
+
+/// At least one file.
+fn sources(paths: &[Value]) -> Option<Vec<String>> {
+    let paths: Option<Vec<String>> = paths
+        .iter()
+        .map(|path| path.as_str().map(str::to_owned))
+        .collect();
+    paths.filter(|paths| !paths.is_empty())
 }
 
 fn module(
