@@ -255,11 +255,12 @@ fn sched_op(
             if mask & WAKE_EVENT != 0 {
                 event::unmask_upcall(&mut world.mem, domain.vcpu.set.shared_info());
             }
-            match domain.conditions(&world.mem) & mask {
-                0 => Outcome::Block {
+            match domain.conditions(&world.mem) {
+                holds if holds & mask == 0 => Outcome::Block {
                     timeout_ns: first,
                     mask,
                 },
+                // All of them, as after a wait.
                 holds => Outcome::Return {
                     value: 0,
                     detail: holds,
@@ -274,5 +275,7 @@ fn sched_op(
     }
 }
 
+#[cfg(test)]
+mod order;
 #[cfg(test)]
 mod tests;

@@ -68,6 +68,11 @@ fn the_interfaces_page_describes_every_hypercall_under_its_number() {
     for call in Hypercall::ALL {
         let heading = format!("\n### `{}`, number {}\n", call.name(), call.raw());
         assert_eq!(calls.matches(&heading).count(), 1, "{heading}");
+        let row = [call.raw().to_string(), format!("`{}`", call.name())];
+        assert!(
+            has_row(calls, &[&row[0], &row[1]]),
+            "{row:?} is not in the list of calls"
+        );
     }
     assert_eq!(calls.matches(", number ").count(), Hypercall::ALL.len());
 }

@@ -1,5 +1,6 @@
 //! All end-to-end tests: one program, so that two emulators are busy from beginning to end.
 mod attacks;
+mod c_guest;
 mod counts;
 mod demos;
 mod documents;

@@ -32,7 +32,7 @@ pub(super) fn mmu_update(
         if pointer & COMMAND_MASK == MMU_MACHPHYS_UPDATE {
             let frame = Mfn::containing(pointer).ok_or(Errno::Invalid)?;
             if world.frames.owner(frame) != Owner::Domain(domain.id) {
-                return Err(Errno::Invalid);
+                return Err(Errno::Perm);
             }
             world.common.set_pfn(&mut world.mem, frame, value);
             return Ok(());

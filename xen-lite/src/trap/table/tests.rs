@@ -388,3 +388,130 @@ proptest! {
         }
     }
 }
+
+/// The refusals in the order in which `abi/README.md` lists them.
+fn listed() -> Vec<TrapRefusal> {
+    let page = include_str!("../../../../abi/README.md");
+    let (_, section) = page.split_once("\n### Refusals\n").unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    let numbers = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    numbers
+        .filter_map(|number| number.parse().ok())
+        .filter_map(TrapRefusal::from_raw)
+        .collect()
+}
+
+/// An entry of a field, and what it is refused for; `None` where it is as it should be.
+type Fault<T> = (T, Option<TrapRefusal>);
+
+#[test]
+fn an_entry_with_several_faults_is_refused_for_the_one_that_the_page_lists_first() {
+    use TrapRefusal as R;
+    let order = listed();
+    assert_eq!(order.len(), R::ALL.len());
+    let place = |refusal: &R| order.iter().position(|listed| listed == refusal).unwrap();
+    let vectors = [(vector::UD, None), (vector::NMI, Some(R::VectorReserved))];
+    let pads = [(0, None), (1, Some(R::FlagsReserved))];
+    let selectors: [Fault<u16>; 5] = [
+        (selector::KERNEL_CS, None),
+        (4, Some(R::SelectorLocal)),
+        (3, Some(R::SelectorNull)),
+        (selector::HYPERVISOR_CS, Some(R::SelectorReserved)),
+        (selector::KERNEL_CS & !3, Some(R::SelectorPrivilege)),
+    ];
+    let addresses = [
+        (HANDLER, None),
+        (1 << 47, Some(R::AddressNonCanonical)),
+        (SLOT_BASE, Some(R::AddressForbidden)),
+    ];
+    let ways = [
+        (0, None),
+        (flags::DIRECT | flags::MASK_EVENTS, Some(R::DirectMasksEvents)),
+        (3, Some(R::PrivilegeNotAllowed)),
+    ];
+    let mut checked = 0;
+    for (vector, v) in vectors {
+        for (pad, p) in pads {
+            for (cs, s) in selectors {
+                for (address, a) in addresses {
+                    for (flags, f) in ways {
+                        let entry = TrapInfo {
+                            vector,
+                            flags,
+                            cs,
+                            pad,
+                            address,
+                        };
+                        let first = [v, p, s, a, f].into_iter().flatten().min_by_key(place);
+                        assert_eq!(
+                            register(&[entry]).err().map(|refused| refused.reason),
+                            first,
+                            "{entry:x?}"
+                        );
+                        checked += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(checked, 180);
+}
+
+#[test]
+fn what_the_way_of_delivery_forbids_is_told_in_the_pages_order() {
+    let order = listed();
+    let place = |refusal: TrapRefusal| order.iter().position(|listed| *listed == refusal).unwrap();
+    let own = 0x81;
+    let all = flags::DIRECT | flags::MASK_EVENTS | 3;
+    // Each breaks the rule that is named and every later one that can be broken with it.
+    let broken = [
+        (
+            TrapRefusal::DirectNotAllowed,
+            TrapInfo {
+                vector: vector::GP,
+                flags: all,
+                cs: own,
+                ..entry(0)
+            },
+        ),
+        (
+            TrapRefusal::DirectSelector,
+            TrapInfo {
+                vector: vector::AC,
+                flags: all,
+                cs: own,
+                ..entry(0)
+            },
+        ),
+        (
+            TrapRefusal::DirectMasksEvents,
+            TrapInfo {
+                vector: vector::AC,
+                flags: all,
+                ..entry(0)
+            },
+        ),
+        (
+            TrapRefusal::SoftwareNotDirect,
+            TrapInfo {
+                vector: 0x40,
+                flags: 3,
+                ..entry(0)
+            },
+        ),
+        (
+            TrapRefusal::PrivilegeNotAllowed,
+            TrapInfo {
+                vector: vector::GP,
+                flags: 3,
+                ..entry(0)
+            },
+        ),
+    ];
+    assert!(broken.iter().map(|(refused, _)| place(*refused)).is_sorted());
+    for (refused, entry) in broken {
+        assert_eq!(refusal(entry), refused, "{entry:x?}");
+    }
+}
