@@ -88,9 +88,32 @@ impl<'a> Recipe<'a> {
 
     /// Builds what the scene names and packs all of it.
     pub fn pack(&self) -> Result<BootFiles> {
+        // First, for it takes a moment, and what is wrong in it is the user's.
+        let compiled = compile(self.manifest, self.source)?;
         let binaries = bare_metal::build(&self.known, &self.packages)?;
-        assemble(self.manifest, self.source, &self.known, &binaries)
+        assemble(self.manifest, self.source, &self.known, &binaries, &compiled)
     }
+}
+
+/// Kernels that were compiled from these sources.
+type Compiled = BTreeMap<Vec<String>, Vec<u8>>;
+
+fn compile(manifest: &Manifest, source: &Source) -> Result<Compiled> {
+    let mut compiled = Compiled::new();
+    for Domain { kernel, .. } in &manifest.domains {
+        let Kernel::Sources(paths) = &kernel.value else {
+            continue;
+        };
+        if compiled.contains_key(paths) {
+            continue;
+        }
+        let files: Vec<PathBuf> = paths.iter().map(|path| source.directory.join(path)).collect();
+        let bytes = c_kernel::compile(&files).map_err(|what| source.error(kernel.at, what))?;
+        elf::check_kernel(&bytes)
+            .map_err(|what| source.error(kernel.at, format!("{} {what}", paths.join(", "))))?;
+        compiled.insert(paths.clone(), elf::without_sections(&bytes));
+    }
+    Ok(compiled)
 }
 
 /// The packages that a scene needs; refuses names that nothing has and files that will not do.
@@ -151,14 +174,7 @@ fn package_of_kernel<'a>(name: &str, at: Position, source: &Source, known: &'a P
 
 fn kernel_file(kernel: &Located<Kernel>, source: &Source) -> Result<Option<(String, Vec<u8>)>> {
     match &kernel.value {
-        Kernel::Workspace(_) => Ok(None),
-        Kernel::Sources(paths) => {
-            let files: Vec<PathBuf> = paths.iter().map(|path| source.directory.join(path)).collect();
-            let bytes = c_kernel::compile(&files).map_err(|what| source.error(kernel.at, what))?;
-            let name = paths.first().map_or("", String::as_str);
-            elf::check_kernel(&bytes).map_err(|what| source.error(kernel.at, format!("{name} {what}")))?;
-            Ok(Some((name.to_owned(), elf::without_sections(&bytes))))
-        }
+        Kernel::Workspace(_) | Kernel::Sources(_) => Ok(None),
         Kernel::File(path) => {
             let bytes = source.read(path, kernel.at)?;
             elf::check_kernel(&bytes).map_err(|what| source.error(kernel.at, format!("{path} {what}")))?;
@@ -194,13 +210,18 @@ fn assemble(
     source: &Source,
     known: &Packages,
     binaries: &Binaries,
+    compiled: &Compiled,
 ) -> Result<BootFiles> {
     let mut modules = Modules::default();
     let mut indexes = Vec::new();
     for domain in &manifest.domains {
-        let (label, kernel) = match kernel_file(&domain.kernel, source)? {
-            Some(file) => file,
-            None => workspace_kernel(domain, source, known, binaries)?,
+        let (label, kernel) = match (&domain.kernel.value, kernel_file(&domain.kernel, source)?) {
+            (_, Some(file)) => file,
+            (Kernel::Sources(paths), None) => {
+                let kernel = compiled.get(paths).context("a kernel was not compiled")?;
+                (paths.join(" "), kernel.clone())
+            }
+            (_, None) => workspace_kernel(domain, source, known, binaries)?,
         };
         let kernel = modules.index_of(&label, kernel);
         let guest = match guest_module(domain, source, binaries)? {

@@ -236,3 +236,31 @@ fn a_machine_without_the_programs_is_told_what_to_install() {
         "{message}"
     );
 }
+
+#[test]
+fn a_source_of_a_kernel_that_is_not_there_is_named_before_anything_is_built() {
+    let place = Place::new("[[domain]]\nname = \"a\"\nkernel = { c = [\"no-such.c\"] }\n");
+    let message = refusal(&place.build_to(&place.path("disk.img")));
+    assert!(
+        message.contains("scene.toml:3:10: cannot read") && message.contains("no-such.c"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_kernel_that_the_compiler_refuses_is_named_and_no_image_is_left() {
+    let place = Place::new("[[domain]]\nname = \"a\"\nkernel = { c = \"kernel.c\" }\n");
+    place.write(
+        "kernel.c",
+        b"#include <xen-lite.h>\nint _start(void) { return nothing; }\n",
+    );
+    let output = place.build_to(&place.path("disk.img"));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("scene.toml:3:10: gcc refused it"), "{message}");
+    assert!(
+        message.contains("kernel.c:2"),
+        "the compiler's own words are shown: {message}"
+    );
+    assert!(!place.path("disk.img").exists());
+}

@@ -537,6 +537,35 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_in_c_is_a_list_of_sources() {
+        let kernel = |kernel: &str| {
+            let text = format!("[[domain]]\nname = \"a\"\nkernel = {kernel}\n");
+            Manifest::parse(&text)
+        };
+        let of = |text: &str| {
+            let manifest = kernel(text).unwrap();
+            assert!(manifest.has_sources());
+            manifest.domains[0].kernel.value.clone()
+        };
+        let one = Kernel::Sources(vec!["k.c".to_owned()]);
+        assert_eq!(of("{ c = \"k.c\" }"), one);
+        assert_eq!(of("{ c = [\"k.c\"] }"), one);
+        let two = Kernel::Sources(vec!["k.c".to_owned(), "e.S".to_owned()]);
+        assert_eq!(of("{ c = [\"k.c\", \"e.S\"] }"), two);
+        for wrong in [
+            "{ c = [] }",
+            "{ c = 1 }",
+            "{ c = [1] }",
+            "{ c = \"k.c\", unchecked = \"k\" }",
+            "{ d = \"k\" }",
+        ] {
+            let message = kernel(wrong).unwrap_err().to_string();
+            assert!(message.starts_with("3:10: `kernel` is"), "{message}");
+        }
+        assert!(!kernel("\"pv-kernel\"").unwrap().has_sources());
+    }
+
+    #[test]
     fn bad_toml_is_refused_with_its_line_and_column() {
         assert!(
             refusal("[[domain]]\nname = \n").starts_with("2:8: "),
