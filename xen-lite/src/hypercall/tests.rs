@@ -337,11 +337,12 @@ fn who_would_sleep_for_what_is_there_is_told_at_once() {
         holds(WAKE_OUTPUT)
     );
     bench.domains[0].console.input.push(b"k");
-    assert_eq!(sched_op(&mut bench, SchedOp::Block, 0, 0), holds(WAKE_INPUT));
+    let typed = WAKE_INPUT | WAKE_OUTPUT;
+    assert_eq!(sched_op(&mut bench, SchedOp::Block, 0, 0), holds(typed));
     bench.set_shared(0, 0, 1);
     assert_eq!(
         sched_op(&mut bench, SchedOp::Block, 0, WAKE_EVENT),
-        holds(WAKE_EVENT)
+        holds(typed | WAKE_EVENT)
     );
 }
 
