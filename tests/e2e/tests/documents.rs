@@ -108,6 +108,44 @@ fn the_interfaces_page_names_every_reason_refusal_error_and_operation_with_its_n
     }
 }
 
+/// The vectors that a cell names: `3, 4`, `0x40 to 0x80`, `16`.
+fn vectors(cell: &str) -> Vec<u8> {
+    let number = |text: &str| {
+        let hex = text
+            .strip_prefix("0x")
+            .map(|digits| u8::from_str_radix(digits, 16));
+        hex.unwrap_or_else(|| text.parse())
+            .unwrap_or_else(|_| panic!("{text} is no vector"))
+    };
+    match cell.split_once(" to ") {
+        Some((first, last)) => (number(first)..=number(last)).collect(),
+        None => cell.split(", ").map(number).collect(),
+    }
+}
+
+#[test]
+fn the_interfaces_page_says_of_every_vector_how_it_may_be_registered() {
+    let traps = section(INTERFACE, "## Traps");
+    let (_, table) = traps
+        .split_once("| vector | | error code | bounced | direct |\n|---|---|---|---|---|\n")
+        .unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let mut told = Vec::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        for vector in vectors(cells[0]) {
+            let has = |cell: usize| cells[cell].starts_with("yes");
+            let is_software = abi::trap::is_software_vector(vector);
+            assert_eq!(has(3), abi::trap::is_guest_exception(vector), "{row}");
+            assert_eq!(has(4), abi::trap::may_be_direct(vector), "{row}");
+            assert_eq!(cells[3] == "reserved", !has(3) && !is_software, "{row}");
+            assert!(!has(3) || has(2) == abi::trap::has_error_code(vector), "{row}");
+            told.push(vector);
+        }
+    }
+    assert!(told.into_iter().eq(0..=255), "each vector once, in order");
+}
+
 #[test]
 fn the_interfaces_page_names_every_operation_of_a_command_with_its_number() {
     let row = |part: &str, number: u64, name: &str| {

@@ -1,6 +1,7 @@
 //! The order of the checks: a call with two faults is refused for the one that `abi/README.md` lists first.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-use crate::addr::Mfn;
+use crate::addr::{Level, Mfn};
+use crate::paging::{pin, unpin};
 use crate::platform::PhysMem;
 use crate::testing::world::{Bench, at};
 use abi::callback::{CallbackOp, CallbackType};
@@ -156,6 +157,42 @@ fn a_pin_looks_at_entry_256_before_all_others() {
     element(&mut bench, Hypercall::MmuextOp, &pin, Errno::Perm);
     bench.world.mem.write(frame, HYPERVISOR_SLOT, 0);
     element(&mut bench, Hypercall::MmuextOp, &pin, Errno::Invalid);
+}
+
+#[test]
+fn a_table_that_is_being_taken_apart_is_refused_as_the_page_says() {
+    let mut bench = Bench::new(1);
+    let Own { root, l2, .. } = own(&bench);
+    let (world, memory) = (&mut bench.world, &mut bench.domains[0].memory);
+    let frame = world.frames.alloc(&mut world.mem, memory).unwrap();
+    pin(&mut world.frames, &mut world.mem, memory, frame, Level::L1)
+        .unwrap()
+        .by_cr3_write();
+    unpin(&mut world.frames, memory, frame).unwrap().by_cr3_write();
+    let leaving = u64::from(frame.0);
+    let update = Hypercall::MmuUpdate;
+    element(&mut bench, update, &[leaving << 12, 0], Errno::Again);
+    element(&mut bench, update, &[l2 << 12, leaving << 12 | P], Errno::Again);
+    element(
+        &mut bench,
+        update,
+        &[root << 12, leaving << 12 | P],
+        Errno::Invalid,
+    );
+    let map = [at(4, 0), leaving << 12 | P | W, 0];
+    refused(&mut bench, Hypercall::UpdateVaMapping, &map, Errno::Busy);
+    for (command, errno) in [
+        (MmuextCommand::PinL1, Errno::Again),
+        (MmuextCommand::PinL2, Errno::Busy),
+        (MmuextCommand::Unpin, Errno::NoEntry),
+        (MmuextCommand::NewBaseptr, Errno::Invalid),
+    ] {
+        let operation = [u64::from(command.raw()), leaving, 0];
+        element(&mut bench, Hypercall::MmuextOp, &operation, errno);
+    }
+    bench.write(0, at(1, 0), &[leaving]);
+    let give_up = [MemoryOp::DecreaseReservation.raw(), at(1, 0), 1];
+    refused(&mut bench, Hypercall::MemoryOp, &give_up, Errno::Busy);
 }
 
 #[test]
