@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use image_builder::workspace;
 use list::{Check, Group};
-use report::{Report, Style};
+use report::{NOT_TRIED, Report, Style};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -39,8 +39,6 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 the removal of every check was noticed, 1 some check was not missed, \
                           2 some check could not be tried";
-const SURVIVED: u8 = 1;
-const NOT_TRIED: u8 = 2;
 
 fn main() -> ExitCode {
     execute(&Cli::parse()).unwrap_or_else(|error| {
@@ -78,11 +76,7 @@ fn execute(cli: &Cli) -> Result<ExitCode> {
     if style == Style::Table {
         println!("{}", report.summary(started.elapsed()));
     }
-    Ok(match (report.is_good(), report.has_errors()) {
-        (true, _) => ExitCode::SUCCESS,
-        (false, false) => ExitCode::from(SURVIVED),
-        (false, true) => ExitCode::from(NOT_TRIED),
-    })
+    Ok(ExitCode::from(report.exit_code()))
 }
 
 /// A group and those of its checks that are to be tried.

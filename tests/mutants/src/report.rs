@@ -6,6 +6,11 @@ use serde::Serialize;
 use std::fmt::Write;
 use std::time::Duration;
 
+/// Exit code: some check was not missed.
+const SURVIVED: u8 = 1;
+/// Exit code: some check could not be tried.
+pub(crate) const NOT_TRIED: u8 = 2;
+
 /// How lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Style {
@@ -121,14 +126,13 @@ impl Report {
         }
     }
 
-    /// Whether every check was tried and missed.
-    pub(crate) fn is_good(&self) -> bool {
-        self.survived == 0 && self.errors == 0
-    }
-
-    /// Whether some check could not be tried.
-    pub(crate) fn has_errors(&self) -> bool {
-        self.errors > 0
+    /// What the process returns.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match (self.errors, self.survived) {
+            (0, 0) => 0,
+            (0, _) => SURVIVED,
+            _ => NOT_TRIED,
+        }
     }
 
     /// The last words.
@@ -144,5 +148,71 @@ impl Report {
             seconds / 60,
             seconds % 60
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: &str = r#"
+        name = "group"
+        about = "about"
+        program = "library"
+        tests = ["a::"]
+        limit_s = 1
+        [[check]]
+        name = "bound"
+        rule = "R9"
+        story = "what is possible without it"
+        file = "src/lib.rs"
+        remove = "a"
+        put = "b"
+    "#;
+
+    fn after(verdicts: &[Verdict]) -> (Report, Vec<String>) {
+        let group: Group = toml::from_str(GROUP).unwrap();
+        let mut report = Report::new(Style::Json, group.checks.iter());
+        let lines = verdicts.iter().map(|verdict| {
+            let trial = Trial {
+                line: 7,
+                verdict: verdict.clone(),
+            };
+            report.line(&group, &group.checks[0], &trial)
+        });
+        let lines = lines.collect();
+        (report, lines)
+    }
+
+    #[test]
+    fn only_if_every_removal_was_noticed_is_all_good() {
+        let caught = Verdict::Caught(Ending::Failed("a::test".to_owned()));
+        let hung = Verdict::Caught(Ending::Hung("a::test".to_owned()));
+        let error = Verdict::Error("does not compile".to_owned());
+        let code = |verdicts: &[Verdict]| after(verdicts).0.exit_code();
+        assert_eq!(code(&[caught.clone(), hung.clone()]), 0);
+        assert_eq!(code(&[caught.clone(), Verdict::Survived]), 1);
+        assert_eq!(code(&[error.clone(), caught.clone()]), 2);
+        assert_eq!(code(&[error.clone(), Verdict::Survived]), 2);
+
+        let (report, _) = after(&[caught, hung, Verdict::Survived, error]);
+        let summary = report.summary(Duration::from_secs(61));
+        let expected = "4 checks removed, one at a time: 2 caught (1 by the time limit), 1 survived, 1 errors; 1 min 1 s";
+        assert!(summary.ends_with(expected), "{summary}");
+        assert_eq!(
+            summary.matches("what is possible without it").count(),
+            2,
+            "{summary}"
+        );
+    }
+
+    #[test]
+    fn a_row_says_where_the_check_stands_and_which_test_noticed() {
+        let (_, lines) = after(&[Verdict::Caught(Ending::Failed("a::test".to_owned()))]);
+        let expected = concat!(
+            r#"{"check":"bound","rule":"R9","suite":"group","file":"src/lib.rs","line":7,"#,
+            r#""verdict":"caught","by":"a::test"}"#
+        );
+        assert_eq!(lines, [expected]);
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use image_builder::workspace;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What came of it.
@@ -52,7 +52,7 @@ impl Laboratory {
 
     /// Runs suites with all checks in place. Returns what was built, and how many tests there are.
     pub(crate) fn baseline(&self, group: &Group, checks: &[&Check]) -> Result<(Built, usize)> {
-        let built = match suite::build(&self.tree, group.program)? {
+        let built = match self.build(group)? {
             Ok(built) => built,
             Err(errors) => bail!("the program of {} does not compile:\n{errors}", group.name),
         };
@@ -104,7 +104,7 @@ impl Laboratory {
     }
 
     fn verdict(&self, group: &Group, check: &Check, baseline: &Built) -> Result<Verdict> {
-        let built = match suite::build(&self.tree, group.program)? {
+        let built = match self.build(group)? {
             Ok(built) => built,
             Err(errors) => {
                 let log = self.log(&check.name);
@@ -123,6 +123,15 @@ impl Laboratory {
                 ending => Verdict::Caught(ending),
             },
         )
+    }
+
+    /// The signal that interrupts us ends the compiler too: that is no verdict on what it compiled.
+    fn build(&self, group: &Group) -> Result<Result<Built, String>> {
+        let built = suite::build(&self.tree, group.program)?;
+        if self.interrupt.load(Ordering::Relaxed) {
+            bail!("interrupted");
+        }
+        Ok(built)
     }
 
     fn log(&self, name: &str) -> PathBuf {
