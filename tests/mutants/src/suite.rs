@@ -49,9 +49,10 @@ pub(crate) enum Ending {
 
 /// Builds the program in the copy. `Ok(Err)` is what the compiler says against it.
 pub(crate) fn build(tree: &Tree, kind: Program) -> Result<Result<Built, String>> {
-    let (package, target) = match kind {
-        Program::Library => ("xen-lite", "--lib"),
-        Program::Machine => ("e2e", "--tests"),
+    let (package, target): (_, &[&str]) = match kind {
+        Program::Library => ("xen-lite", &["--lib"]),
+        // Not the library of that name.
+        Program::Machine => ("e2e", &["--test", "e2e"]),
     };
     if kind == Program::Machine {
         let image = tree.target().join("mutant.img");
@@ -64,7 +65,9 @@ pub(crate) fn build(tree: &Tree, kind: Program) -> Result<Result<Built, String>>
         }
     }
     let mut command = cargo(tree);
-    command.args(["test", "--no-run", "--locked", "-p", package, target]);
+    command
+        .args(["test", "--no-run", "--locked", "-p", package])
+        .args(target);
     command.arg("--message-format=json-render-diagnostics");
     let output = command.output().context("cannot run cargo")?;
     if !output.status.success() {
