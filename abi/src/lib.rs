@@ -2,7 +2,8 @@
 //!
 //! # This crate
 //! Everything above stands here once, for Rust: what two programs share has one number in one place, and xen-lite, its
-//! guests and the tools around them take it from here.
+//! guests and the tools around them take it from here. `include/xen-lite.h`, for guests in C and assembly, is written
+//! from here too: `cargo run -p abi --example c-header`, and a test says when that has to be done.
 //!
 //! Reading order: [`layout`] and [`selector`] (where things are), [`hypercall`] and [`errno`] (how to ask),
 //! [`trap`] (how faults reach a guest kernel), [`mmu`] (page tables), [`sched`], [`console`], [`callback`], [`version`],

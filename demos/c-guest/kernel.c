@@ -27,7 +27,7 @@ static uint64_t timer_port;
 static volatile uint64_t ticks;
 static uint64_t pages_brought;
 
-/* The program ------------------------------------------------------------------------------------------------------
+/* The program -----------------------------------------------------------------------------------------------------
  * It is paged to PROGRAM, so it refers to nothing but itself, by relative jumps. */
 
 #define RING_3 __attribute__((section("ring3"), noinline))
@@ -60,7 +60,7 @@ RING_3 static void program(void)
     by_syscall(EXIT, sum == HEAP_PAGES * (HEAP_PAGES - 1) / 2 ? 0 : 1);
 }
 
-/* The kernel ------------------------------------------------------------------------------------------------------- */
+/* The kernel --------------------------------------------------------------------------------------------------- */
 
 /* A page of the program's that is not there: heap and stack begin as zeros, the text is copied. */
 static void bring(uint64_t address)

@@ -19,7 +19,7 @@
 static const struct xl_start_info *start;
 static char page[XL_PAGE_SIZE] __attribute__((aligned(XL_PAGE_SIZE)));
 
-/* Registering ------------------------------------------------------------------------------------------------------- */
+/* Registering -------------------------------------------------------------------------------------------------- */
 
 /* A good entry for #UD, to be spoiled. */
 static struct xl_trap_info good(void)
@@ -83,7 +83,7 @@ ASK(descriptor_of_ring_0, XL_CALL_UPDATE_DESCRIPTOR, OWN_SELECTOR, 0x00af9b00000
 ASK(descriptor_of_32_bits, XL_CALL_UPDATE_DESCRIPTOR, OWN_SELECTOR, 0x00cfbb000000ffff)
 ASK(base_not_canonical, XL_CALL_SET_SEGMENT_BASE, XL_BASE_GS, NOT_CANONICAL)
 
-/* Page tables ------------------------------------------------------------------------------------------------------- */
+/* Page tables -------------------------------------------------------------------------------------------------- */
 
 static struct xl_answer operate(uint32_t command, uint32_t pad, uint64_t mfn)
 {
@@ -195,7 +195,7 @@ static struct xl_answer give_up_in_use(void)
 
 ASK(one_frame_more, XL_CALL_MEMORY_OP, XL_MEMORY_INCREASE_RESERVATION, page, 1)
 
-/* Other calls ------------------------------------------------------------------------------------------------------- */
+/* Other calls -------------------------------------------------------------------------------------------------- */
 
 ASK(call_unknown, 77)
 ASK(command_unknown, XL_CALL_SCHED_OP, 99)
@@ -220,7 +220,7 @@ static struct xl_answer list_of_shutdown(void)
     return (struct xl_answer){ (int64_t)entry.result, entry.detail };
 }
 
-/* What ends this kernel --------------------------------------------------------------------------------------------- */
+/* What ends this kernel ---------------------------------------------------------------------------------------- */
 
 static const struct xl_answer SURVIVED = { 0, 0 };
 
@@ -309,7 +309,7 @@ static struct xl_answer gives_up(void)
     panic("so says the kernel: ", 1);
 }
 
-/* The list ---------------------------------------------------------------------------------------------------------- */
+/* The list ----------------------------------------------------------------------------------------------------- */
 
 #define USE(name) { #name, name }
 static const struct {

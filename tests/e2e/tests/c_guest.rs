@@ -6,6 +6,7 @@ use image_builder::c_kernel;
 use image_builder::scene::{Options, Outcome, Scene};
 use image_builder::workspace;
 use std::fmt::Write as _;
+use std::process::Command;
 
 const INTERFACE: &str = include_str!("../../../abi/README.md");
 const KERNEL: &str = r#"{ c = ["demos/c-guest/kernel.c", "demos/c-guest/memory.c", "demos/c-guest/console.c",
@@ -143,6 +144,24 @@ fn each_wrong_use_of_the_interface_gets_what_the_page_says_in_bochs() {
     // An audit at each end takes longer there than what it follows.
     let toml = manifest(&uses).replace("audit = \"each-end\"", "");
     gets_what_the_page_says(&Boot::bochs("c-guest-wrong-bochs", &toml).must_be_good(), &uses);
+}
+
+#[test]
+fn the_kernel_in_c_is_compiled_without_a_warning() {
+    let directory = workspace::root().join("demos/c-guest");
+    let sources = ["kernel.c", "memory.c", "console.c", "wrong.c"].map(|name| directory.join(name));
+    let output = Command::new("gcc")
+        .args(c_kernel::FLAGS)
+        .args(["-Werror", "-fsyntax-only", "-I"])
+        .arg(c_kernel::include_directory())
+        .args(sources)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]

@@ -88,6 +88,13 @@ fn the_interfaces_page_names_every_reason_refusal_error_and_operation_with_its_n
     let ends = "## What ends a guest, and how not to be ended";
     for reason in Reason::ALL {
         row(ends, reason.raw().to_string(), format!("`{}`", reason.name()));
+        let has_rule = |line: &str| {
+            let cells: Vec<&str> = line.split(" | ").collect();
+            matches!(cells[..], [_, name, cause, rule, cure] if name == format!("`{}`", reason.name())
+                && !cause.is_empty() && rule == reason.rule() && cure.len() > " |".len())
+        };
+        let told = section(INTERFACE, ends).lines().any(has_rule);
+        assert!(told, "cause, rule and cure of {}", reason.name());
     }
     for refusal in TrapRefusal::ALL {
         row(
