@@ -76,8 +76,44 @@ pub const fn is_canonical(address: u64) -> bool {
     ((address as i64) << 16 >> 16) as u64 == address
 }
 
+/// Whether `address` is one that a guest may use: canonical, and not in xen-lite's slot.
+///
+/// Both at once: the guest's addresses follow each other, from [`SLOT_END`] over 0 up to the end of the lower half.
+#[must_use]
+pub const fn is_guest_address(address: u64) -> bool {
+    const LOWER_HALF: u64 = 1 << 47;
+    address.wrapping_sub(SLOT_END) < LOWER_HALF.wrapping_sub(SLOT_END)
+}
+
 /// Whether `address` lies in xen-lite's slot.
 #[must_use]
 pub const fn in_hypervisor_slot(address: u64) -> bool {
     address >= SLOT_BASE && address < SLOT_END
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guests_addresses_are_the_canonical_ones_outside_the_slot() {
+        let edges = [
+            0,
+            1 << 47,
+            SLOT_BASE,
+            SLOT_END,
+            1 << 63,
+            SLOT_BASE + (1 << 38),
+            1 << 48,
+        ];
+        let near = |edge: u64| (-2..=2_i64).map(move |step| edge.wrapping_add_signed(step));
+        for address in edges
+            .into_iter()
+            .flat_map(near)
+            .chain((0..64).map(|bit| 1 << bit))
+        {
+            let expected = is_canonical(address) && !in_hypervisor_slot(address);
+            assert_eq!(is_guest_address(address), expected, "{address:#x}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Where the switcher calls Rust. Interrupts are off; the root is the hypervisor's; the stack is named by the switcher's
 //! read-only page. A guest's registers are saved in its vCPU.
-use crate::machine::{self, machine};
+use crate::machine::{self, WayBack, machine};
 use crate::{crash, stacks, switcher};
 use abi::hypercall::Hypercall;
 use abi::trap::vector;
@@ -15,11 +15,13 @@ pub(crate) static IDLE_INTERRUPT: AtomicU8 = AtomicU8::new(0);
 /// NMIs so far.
 static NMIS: AtomicU64 = AtomicU64::new(0);
 
-/// rax and rdx as the C calling convention returns them.
-#[repr(C)]
-pub(crate) struct Result {
-    value: u64,
-    detail: u64,
+/// rax and rdx as the C calling convention returns them, rax in the lower half. As one number, for then the compiler leaves
+/// by a jump where a call's result is passed on.
+type Result = u128;
+
+#[inline(always)]
+const fn result(value: u64, detail: u64) -> Result {
+    (detail as u128) << 64 | value as u128
 }
 
 /// A hypercall. Returns only to the guest that made it.
@@ -27,10 +29,7 @@ pub(crate) extern "C" fn hypercall(a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, 
     machine::running_recorder().add(Event::Hypercall(number));
     // The cheapest call, kept free of the stack frame that the others need.
     if number == Hypercall::XenVersion.raw() && a1 == XenVersion::Version.raw() {
-        return Result {
-            value: hypercall::VERSION,
-            detail: 0,
-        };
+        return result(hypercall::VERSION, 0);
     }
     slow_hypercall(a1, a2, a3, a4, a5, number)
 }
@@ -46,10 +45,15 @@ extern "C" fn slow_hypercall(a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, number
         number,
         [a1, a2, a3, a4, a5],
     );
-    match outcome {
-        Outcome::Return { value, detail } if machine.may_return() => Result { value, detail },
-        outcome => machine.leave_hypercall(outcome),
+    if let Outcome::Return { value, detail } = outcome {
+        match machine.way_back() {
+            WayBack::AtOnce => return result(value, detail),
+            // SAFETY: the guest's registers are where this call was entered with them; nothing is left to do for it.
+            WayBack::Upcall => unsafe { switcher::return_to_upcall(value, detail) },
+            WayBack::Long => {}
+        }
     }
+    machine.leave_hypercall(outcome)
 }
 
 /// A trap from a guest, all registers saved.

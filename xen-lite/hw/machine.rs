@@ -9,6 +9,7 @@ mod monitor;
 mod turn;
 
 pub(crate) use fault::ring0_fault;
+pub(crate) use guest::WayBack;
 
 use crate::clock::Clock;
 use crate::cpu::Features;
@@ -46,7 +47,7 @@ pub(crate) struct Machine {
     /// What slot 256 names while no vCPU is loaded.
     pub(crate) idle_set: VcpuSet,
     /// The domain whose vCPU is loaded.
-    pub(crate) loaded: Option<usize>,
+    pub(crate) loaded: Loaded,
     pub(crate) scheduler: Scheduler,
     /// Ends so far, restarts included.
     pub(crate) ends: Ends,
@@ -59,6 +60,20 @@ pub(crate) struct Machine {
     pub(crate) wall_clock_s: u64,
     /// Lines that each witness had written when the last of the others ended.
     pub(crate) witness_mark: Option<Vec<u64>>,
+}
+
+/// Which domain's vCPU is loaded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Loaded(usize);
+
+impl Loaded {
+    /// None's.
+    pub(crate) const NOBODY: Self = Self(usize::MAX);
+
+    /// The domain's index, if one's is.
+    pub(crate) fn index(self) -> Option<usize> {
+        (self != Self::NOBODY).then_some(self.0)
+    }
 }
 
 /// How incarnations have ended.
@@ -105,8 +120,10 @@ pub(crate) fn running_recorder() -> &'static mut Recorder {
 }
 
 impl Machine {
+    /// Its index; one that no domain has, while none is loaded.
+    #[inline]
     pub(crate) fn running_index(&self) -> usize {
-        self.loaded.unwrap_or(0)
+        self.loaded.0
     }
 
     /// The domain that was entered from.
@@ -120,6 +137,7 @@ impl Machine {
     }
 
     /// The same, with the world beside it.
+    #[inline]
     pub(crate) fn world_and_running(&mut self) -> (&mut World<'static, DirectMap>, &mut Domain) {
         let index = self.running_index();
         match self.domains.get_mut(index) {

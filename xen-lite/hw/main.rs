@@ -31,7 +31,7 @@ use clock::Clock;
 use core::cell::UnsafeCell;
 use cpu::Features;
 use fpu::Fpu;
-use machine::{Ends, Machine};
+use machine::{Ends, Loaded, Machine};
 use memory::{DIRECT_MAP, DirectMap, Memory};
 use serial::Uart;
 use terminal::Terminal;
@@ -39,7 +39,7 @@ use xen_lite::addr::{DomainId, Level, Mfn};
 use xen_lite::boot_image::BootImage;
 use xen_lite::descriptor::TssState;
 use xen_lite::domain::Domain;
-use xen_lite::hypercall::{After, Work, World};
+use xen_lite::hypercall::{After, Staging, Work, World};
 use xen_lite::paging::{FrameInfo, FrameTable};
 use xen_lite::platform::PhysMem;
 use xen_lite::record::{Record, SelfTest};
@@ -100,6 +100,7 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
         common: common(&memory),
         after: After::default(),
         work: Work::PER_CALL,
+        staging: Staging::EMPTY,
     };
     world.common.machine_to_pfn = map_machine_to_pfn(&mut world, &memory);
     let registers_end = IDLE_REGISTERS.0.get() as u64 + size_of::<Registers>() as u64;
@@ -127,7 +128,7 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
             features,
             fpu,
             idle_set,
-            loaded: None,
+            loaded: Loaded::NOBODY,
             scheduler: Scheduler::new(),
             ends: Ends::default(),
             cpu_test: None,

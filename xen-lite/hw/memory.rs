@@ -8,6 +8,7 @@
 //! The lower half is empty: a guest's pointer that were used as our own would fault.
 use crate::boot_info::{self, BootInfo, Range};
 use crate::stacks;
+use abi::layout::ENTRIES;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTable, PageTableFlags};
 use xen_lite::addr::Mfn;
@@ -316,9 +317,38 @@ impl PhysMem for DirectMap {
     }
 
     #[inline]
+    fn read_array<const N: usize>(&self, frame: Mfn, first: usize) -> [u64; N] {
+        let first = Self::word(frame, first.min(ENTRIES.saturating_sub(N)));
+        core::array::from_fn(|n| {
+            let word = first.wrapping_add(n);
+            // SAFETY: as for `read`; `first` leaves room for all of them in the frame.
+            unsafe { word.read_volatile() }
+        })
+    }
+
+    #[inline]
+    fn read_words(&self, frame: Mfn, first: usize, into: &mut [u64]) {
+        let first = first.min(ENTRIES);
+        let length = into.len().min(ENTRIES - first);
+        let from = (Self::address(frame) as *const u64).wrapping_add(first);
+        // SAFETY: inside one frame of RAM; `into` is ours and elsewhere.
+        unsafe { core::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), length) };
+    }
+
+    #[inline]
     fn write(&mut self, frame: Mfn, index: usize, value: u64) {
         // SAFETY: as for `read`.
         unsafe { Self::word(frame, index).write_volatile(value) };
+    }
+
+    #[inline]
+    fn write_array<const N: usize>(&mut self, frame: Mfn, first: usize, values: [u64; N]) {
+        let first = Self::word(frame, first.min(ENTRIES.saturating_sub(N)));
+        for (n, value) in values.into_iter().enumerate() {
+            let word = first.wrapping_add(n);
+            // SAFETY: as for `read`; `first` leaves room for all of them in the frame.
+            unsafe { word.write_volatile(value) };
+        }
     }
 
     #[inline]

@@ -23,6 +23,7 @@ global_asm!(
     NMI_STACK = const offset_of!(ReadOnly, nmi_stack),
     REGISTERS_END = const offset_of!(ReadOnly, registers_end),
     INJECT_SLOT = const offset_of!(ReadOnly, inject_slot),
+    UPCALL = const offset_of!(ReadOnly, upcall),
     CR2 = const offset_of!(GuestWords, cr2),
     USER_RSP = const offset_of!(GuestWords, user_rsp),
     SCRATCH_RCX = const offset_of!(ReadWrite, scratch_rcx),
@@ -82,6 +83,7 @@ unsafe extern "C" {
     static sw_masked_stubs: [u64; 32];
     fn sw_resume(registers: *const Registers) -> !;
     fn sw_inject(registers: *const Registers) -> !;
+    fn sw_return_to_upcall(value: u64, detail: u64) -> !;
 }
 
 /// Places in the switcher's text.
@@ -179,4 +181,13 @@ pub(crate) unsafe fn resume(registers: *const Registers) -> ! {
 pub(crate) unsafe fn inject(registers: *const Registers) -> ! {
     // SAFETY: the caller's duty.
     unsafe { sw_inject(registers) }
+}
+
+/// Goes on with a guest behind its hypercall, with these in rax and rdx, after its upcall.
+///
+/// # Safety
+/// As for [`resume`]; it was entered by that hypercall and has not gone on since.
+pub(crate) unsafe fn return_to_upcall(value: u64, detail: u64) -> ! {
+    // SAFETY: the caller's duty.
+    unsafe { sw_return_to_upcall(value, detail) }
 }

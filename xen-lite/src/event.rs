@@ -89,6 +89,7 @@ fn place(port: u16) -> (usize, u64) {
 }
 
 /// Sets a port's pending bit, and, unless it is masked, what leads to it.
+#[inline(always)]
 pub fn raise(mem: &mut impl PhysMem, shared: Mfn, port: u16) {
     let (word, bit) = place(port);
     mem.set_bits(shared, PENDING + word, bit);
@@ -97,6 +98,7 @@ pub fn raise(mem: &mut impl PhysMem, shared: Mfn, port: u16) {
     }
 }
 
+#[inline(always)]
 fn announce(mem: &mut impl PhysMem, shared: Mfn, word: usize) {
     mem.set_bits(shared, SELECTOR, 1 << word);
     mem.set_bits(shared, FLAGS, 1);
@@ -120,8 +122,9 @@ pub fn is_pending(mem: &impl PhysMem, shared: Mfn) -> bool {
 #[must_use]
 #[inline]
 pub fn is_due(mem: &impl PhysMem, shared: Mfn) -> bool {
-    let flags = mem.read(shared, FLAGS);
-    flags & UPCALL_PENDING != 0 && flags & UPCALL_MASK == 0
+    // The mask's byte is 0, the lower one is not.
+    let flags = mem.read(shared, FLAGS) & (UPCALL_MASK | UPCALL_PENDING);
+    flags.wrapping_sub(1) < UPCALL_PENDING
 }
 
 /// Masks the upcall, as its entry does.
@@ -139,6 +142,7 @@ pub fn unmask_upcall(mem: &mut impl PhysMem, shared: Mfn) {
 ///
 /// # Errors
 /// What the caller is told; nothing has changed.
+#[inline(never)]
 pub fn operate(
     mem: &mut impl PhysMem,
     domains: &mut [Domain],
@@ -183,21 +187,11 @@ pub fn operate(
             close(domains, own, port);
             Done::value(0_u16)
         }
-        EventChannelOp::Send => match caller.ports.get(first) {
-            Port::Interdomain(remote, port) => {
-                if let Some(other) = domains.get(usize::from(remote.0)) {
-                    raise(mem, other.vcpu.set.shared_info(), port);
-                }
-                Ok(Done {
-                    value: 0,
-                    detail: 0,
-                    notified: remote != own_id,
-                })
-            }
-            // Nobody listens yet: an event into the void, as in Xen.
-            Port::Unbound(_) => Done::value(0_u16),
-            Port::Virq(_) | Port::Closed => Err(Errno::Invalid),
-        },
+        EventChannelOp::Send => Ok(Done {
+            value: 0,
+            detail: 0,
+            notified: send(mem, domains, own, first)?,
+        }),
         EventChannelOp::Status => {
             if first >= PORTS as u64 || first == 0 {
                 return Err(Errno::Invalid);
@@ -230,6 +224,27 @@ pub fn operate(
             }
             Done::value(0_u16)
         }
+    }
+}
+
+/// Sends an event through a port of domain `own`. Returns whether another domain was notified.
+///
+/// # Errors
+/// The port leads nowhere.
+#[inline(always)]
+pub fn send(mem: &mut impl PhysMem, domains: &[Domain], own: usize, port: u64) -> Result<bool, Errno> {
+    let caller = domains.get(own).ok_or(Errno::NoDomain)?;
+    let bound = caller.ports.get(port);
+    if let Port::Interdomain(remote, port) = bound {
+        if let Some(other) = domains.get(usize::from(remote.0)) {
+            raise(mem, other.vcpu.set.shared_info(), port);
+        }
+        return Ok(remote != caller.id);
+    }
+    match bound {
+        // Nobody listens yet: an event into the void, as in Xen.
+        Port::Unbound(_) => Ok(false),
+        Port::Interdomain(..) | Port::Virq(_) | Port::Closed => Err(Errno::Invalid),
     }
 }
 

@@ -7,6 +7,9 @@
 mod memory;
 mod misc;
 mod multicall;
+mod staging;
+
+pub use staging::Staging;
 
 use crate::domain::Domain;
 use crate::event::{self, Done};
@@ -14,13 +17,13 @@ use crate::paging::{self, FrameTable, Progress};
 use crate::platform::PhysMem;
 use crate::sched::turn::effective_mask;
 use crate::vcpu::Common;
-use abi::console::ConsoleIo;
 use abi::errno::Errno;
 use abi::event::EventChannelOp;
-use abi::hypercall::Hypercall;
+use abi::hypercall::{Hypercall, SegmentBase};
 use abi::layout::ENTRIES;
 use abi::sched::{SchedOp, ShutdownReason, WAKE_EVENT, WAKE_INPUT, WAKE_OUTPUT};
 use abi::version::{MAJOR, MINOR, XenVersion};
+use bitflags::bitflags;
 
 /// What one call may still do: interrupts are off while it does it. A batch, or a list of calls, that has more to do ends
 /// with EAGAIN where it stands; tables that still wait to be taken apart are done before the guest goes on, in its own
@@ -64,11 +67,21 @@ pub struct World<'a, M> {
     pub after: After,
     /// What it may still do by itself.
     pub work: Work,
+    /// Where its lists are copied to.
+    pub staging: Staging,
 }
 
 impl<M: PhysMem> World<'_, M> {
     /// Takes leaving tables apart, as far as the call's share of work goes.
+    #[inline(always)]
     fn take_apart(&mut self, domain: &mut Domain) {
+        if domain.memory.has_leaving_tables() {
+            self.take_all_apart(domain);
+        }
+    }
+
+    #[inline(never)]
+    fn take_all_apart(&mut self, domain: &mut Domain) {
         while domain.memory.has_leaving_tables() && !self.work.is_done() {
             self.work.spend(Work::TABLE);
             let (Progress::More | Progress::Done) =
@@ -77,15 +90,77 @@ impl<M: PhysMem> World<'_, M> {
     }
 }
 
-/// Effects that are not memory's.
+bitflags! {
+    /// Kinds of effects that are not memory's.
+    #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+    struct Effects: u8 {
+        const FS_BASE = 1;
+        const GS_BASE = 2;
+        const NOTIFIED = 4;
+        const WRITTEN = 8;
+    }
+}
+
+/// Effects that are not memory's: what is left for the machine to do.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct After {
-    /// Segment bases to load: FS, GS.
-    pub bases: [Option<u64>; 2],
-    /// Another domain has got an event, or a timer is set: the turn may end.
-    pub notified: bool,
-    /// The console has got text.
-    pub written: bool,
+    effects: Effects,
+    /// Meaningful where the effects say so.
+    bases: [u64; 2],
+}
+
+impl After {
+    /// Whether nothing is left to do.
+    #[must_use]
+    #[inline]
+    pub const fn is_nothing(self) -> bool {
+        self.effects.is_empty()
+    }
+
+    /// Segment bases to load, FS and GS: none is left then.
+    pub fn take_bases(&mut self) -> [Option<u64>; 2] {
+        let [fs, gs] = self.bases;
+        let bases = [
+            self.effects.contains(Effects::FS_BASE).then_some(fs),
+            self.effects.contains(Effects::GS_BASE).then_some(gs),
+        ];
+        self.effects.remove(Effects::FS_BASE.union(Effects::GS_BASE));
+        bases
+    }
+
+    /// Whether another domain has got an event, or a timer is set: the turn may end. Not so any more then.
+    pub const fn take_notified(&mut self) -> bool {
+        self.take(Effects::NOTIFIED)
+    }
+
+    /// Whether the console has got text. Not so any more then.
+    pub const fn take_written(&mut self) -> bool {
+        self.take(Effects::WRITTEN)
+    }
+
+    const fn take(&mut self, effect: Effects) -> bool {
+        let is_there = self.effects.contains(effect);
+        self.effects = self.effects.difference(effect);
+        is_there
+    }
+
+    const fn notify(&mut self) {
+        self.effects = self.effects.union(Effects::NOTIFIED);
+    }
+
+    const fn write(&mut self) {
+        self.effects = self.effects.union(Effects::WRITTEN);
+    }
+
+    const fn load_base(&mut self, which: SegmentBase, base: u64) {
+        let [fs, gs] = &mut self.bases;
+        let (place, effect) = match which {
+            SegmentBase::Fs => (fs, Effects::FS_BASE),
+            SegmentBase::Gs => (gs, Effects::GS_BASE),
+        };
+        *place = base;
+        self.effects = self.effects.union(effect);
+    }
 }
 
 /// How a hypercall ends.
@@ -136,7 +211,14 @@ impl Outcome {
     }
 }
 
+/// Who calls: one of all domains, which runs.
+struct Caller<'a> {
+    domains: &'a mut [Domain],
+    own: usize,
+}
+
 /// Carries out a hypercall of domain `own`, which runs.
+#[inline(always)]
 pub fn dispatch(
     world: &mut World<'_, impl PhysMem>,
     domains: &mut [Domain],
@@ -145,77 +227,93 @@ pub fn dispatch(
     arguments: [u64; 5],
 ) -> Outcome {
     world.work = Work::PER_CALL;
-    carry_out(world, domains, own, number, arguments)
+    let mut caller = Caller { domains, own };
+    carry_out(world, &mut caller, Hypercall::from_raw(number), &arguments)
 }
 
-/// The same, as a part of another call: both share what may be done.
+/// The same, as a part of another call: both share what may be done. Each call is a function of its own that keeps the
+/// registers it needs, so that this one needs none.
+#[inline(never)]
 fn carry_out(
     world: &mut World<'_, impl PhysMem>,
-    domains: &mut [Domain],
-    own: usize,
-    number: u64,
-    arguments: [u64; 5],
+    caller: &mut Caller<'_>,
+    call: Option<Hypercall>,
+    arguments: &[u64; 5],
 ) -> Outcome {
-    let Some(domain) = domains.get_mut(own) else {
+    let Some(domain) = caller.domains.get_mut(caller.own) else {
         return Outcome::refused(Errno::NoDomain);
     };
-    let [first, second, third, fourth, fifth] = arguments;
-    match Hypercall::from_raw(number) {
+    let [first, second, third, ..] = *arguments;
+    match call {
         Some(Hypercall::XenVersion) => version(world, domain, first, second),
         Some(Hypercall::SetTrapTable) => misc::set_trap_table(world, domain, first, second),
         Some(Hypercall::MmuUpdate) => memory::mmu_update(world, domain, first, second),
-        Some(Hypercall::StackSwitch) => Outcome::of(misc::stack_switch(world, domain, first)),
-        Some(Hypercall::UpdateDescriptor) => {
-            Outcome::of(misc::update_descriptor(world, domain, first, second))
-        }
-        Some(Hypercall::MemoryOp) => Outcome::of(memory::memory_op(world, domain, first, second, third)),
-        Some(Hypercall::Multicall) => multicall::multicall(world, domains, own, first, second),
-        Some(Hypercall::UpdateVaMapping) => {
-            Outcome::of(memory::update_va_mapping(world, domain, first, second, third))
-        }
-        Some(Hypercall::SetTimerOp) => {
-            domain.vcpu.timer_ns = (first != 0).then_some(first);
-            // It may be over already, or before the end of the turn; also when this is one call of several.
-            world.after.notified = true;
-            Outcome::DONE
-        }
-        Some(Hypercall::ConsoleIo) => match ConsoleIo::from_raw(first) {
-            Some(ConsoleIo::Write) => Outcome::of(misc::console_write(world, domain, second, third)),
-            Some(ConsoleIo::Read) => Outcome::of(misc::console_read(world, domain, second, third)),
-            None => Outcome::refused(Errno::NoSys),
-        },
-        Some(Hypercall::SetSegmentBase) => Outcome::of(misc::set_segment_base(world, first, second)),
+        Some(Hypercall::StackSwitch) => misc::stack_switch(world, domain, first),
+        Some(Hypercall::UpdateDescriptor) => misc::update_descriptor(world, domain, first, second),
+        Some(Hypercall::MemoryOp) => memory::memory_op(world, domain, first, second, third),
+        Some(Hypercall::Multicall) => multicall::multicall(world, caller, first, second),
+        Some(Hypercall::UpdateVaMapping) => memory::update_va_mapping(world, domain, first, second, third),
+        Some(Hypercall::SetTimerOp) => set_timer(world, domain, first),
+        Some(Hypercall::ConsoleIo) => misc::console_io(world, domain, first, second, third),
+        Some(Hypercall::SetSegmentBase) => misc::set_segment_base(world, first, second),
         Some(Hypercall::MmuextOp) => memory::mmuext_op(world, domain, first, second),
         Some(Hypercall::SchedOp) => sched_op(world, domain, first, second, third),
-        Some(Hypercall::CallbackOp) => Outcome::of(misc::callback_op(
-            world,
-            domain,
-            first,
-            second,
-            [third, fourth, fifth],
-        )),
-        Some(Hypercall::EventChannelOp) => event_channel_op(world, domains, own, first, [second, third]),
+        Some(Hypercall::CallbackOp) => misc::callback_op(world, domain, arguments),
+        Some(Hypercall::EventChannelOp) => event_channel_op(world, caller, first, second, third),
         None => Outcome::refused(Errno::NoSys),
     }
 }
 
+#[inline(never)]
+fn set_timer(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, deadline: u64) -> Outcome {
+    domain.vcpu.timer_ns = (deadline != 0).then_some(deadline);
+    // It may be over already, or before the end of the turn; also when this is one call of several.
+    world.after.notify();
+    Outcome::DONE
+}
+
+#[inline(never)]
 fn event_channel_op(
     world: &mut World<'_, impl PhysMem>,
-    domains: &mut [Domain],
-    own: usize,
+    caller: &mut Caller<'_>,
+    command: u64,
+    first: u64,
+    second: u64,
+) -> Outcome {
+    // The one that matters, apart from those that need more room.
+    if command == EventChannelOp::Send.raw() {
+        return match event::send(&mut world.mem, caller.domains, caller.own, first) {
+            Ok(notified) => {
+                if notified {
+                    world.after.notify();
+                }
+                Outcome::DONE
+            }
+            Err(errno) => Outcome::refused(errno),
+        };
+    }
+    manage_event_channels(world, caller, command, [first, second])
+}
+
+#[inline(never)]
+fn manage_event_channels(
+    world: &mut World<'_, impl PhysMem>,
+    caller: &mut Caller<'_>,
     command: u64,
     arguments: [u64; 2],
 ) -> Outcome {
     let Some(op) = EventChannelOp::from_raw(command) else {
         return Outcome::refused(Errno::NoSys);
     };
-    match event::operate(&mut world.mem, domains, own, op, arguments) {
+    match event::operate(&mut world.mem, caller.domains, caller.own, op, arguments) {
         Ok(Done {
             value,
             detail,
             notified,
         }) => {
-            world.after.notified |= notified;
+            if notified {
+                world.after.notify();
+            }
             Outcome::Return { value, detail }
         }
         Err(errno) => Outcome::refused(errno),
@@ -225,6 +323,7 @@ fn event_channel_op(
 /// The interface's version, as `xen_version` returns it.
 pub const VERSION: u64 = MAJOR << 16 | MINOR;
 
+#[inline(always)]
 fn version(world: &mut World<'_, impl PhysMem>, domain: &Domain, command: u64, buffer: u64) -> Outcome {
     match XenVersion::from_raw(command) {
         Some(XenVersion::Version) => Outcome::Return {
@@ -238,6 +337,7 @@ fn version(world: &mut World<'_, impl PhysMem>, domain: &Domain, command: u64, b
     }
 }
 
+#[inline(never)]
 fn sched_op(
     world: &mut World<'_, impl PhysMem>,
     domain: &Domain,

@@ -42,10 +42,11 @@ impl Recorder {
             Event::Hypercall(number) => number << 1,
             Event::Trap(vector) => u64::from(vector) << 1 | TRAP,
         };
-        if let Some(slot) = self.events.get_mut(self.next % LENGTH) {
+        let next = self.next % LENGTH;
+        if let Some(slot) = self.events.get_mut(next) {
             *slot = word;
         }
-        self.next = self.next.wrapping_add(1);
+        self.next = next.wrapping_add(1);
     }
 
     /// The events, oldest first.

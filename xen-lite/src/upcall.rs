@@ -31,6 +31,35 @@ pub enum Entry {
     Kill(Reason, u64),
 }
 
+/// How a guest goes on that has made a hypercall of which nothing is left to be done.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AfterCall {
+    /// Behind the call.
+    AsItIs,
+    /// It takes the upcall first, with a new frame; events are masked.
+    Bounce,
+    /// It takes the upcall first, but was inside the region: [`enter`] decides how.
+    InRegion,
+}
+
+/// [`enter`] for a guest that has made a hypercall: it was in ring 1, and its frame is the call's.
+#[inline(always)]
+pub fn after_call(mem: &mut impl PhysMem, domain: &Domain) -> AfterCall {
+    let Some(upcall) = domain.vcpu.upcall else {
+        return AfterCall::AsItIs;
+    };
+    let shared = domain.vcpu.set.shared_info();
+    if !event::is_due(mem, shared) {
+        return AfterCall::AsItIs;
+    }
+    if (upcall.region_start..upcall.region_end).contains(&domain.vcpu.registers.rip) {
+        return AfterCall::InRegion;
+    }
+    event::mask_upcall(mem, shared);
+    AfterCall::Bounce
+}
+
 /// Decides how a guest goes on, and prepares it. With [`Entry::AsItIs`] an upcall may have been entered on the frame
 /// that lay there already: the registers say so.
 pub fn enter(world: &mut World<'_, impl PhysMem>, domain: &mut Domain) -> Entry {

@@ -16,7 +16,7 @@ use crate::switcher::{
     Registers, TSS_ADDRESS, TSS_OFFSET, Tss,
 };
 use crate::trap::gates::Gate;
-use crate::trap::table::{BounceEntry, Handler, TrapTable};
+use crate::trap::table::{BounceEntry, CheckedEntry, Handler, TrapTable};
 use crate::upcall::Upcall;
 use abi::hypercall::HYPERCALL_VECTOR;
 use abi::layout::{ENTRIES, MACHINE_TO_PFN, SHARED_INFO, SWITCHER_RO, SWITCHER_RW, SWITCHER_TEXT, TIME_PAGE};
@@ -294,6 +294,7 @@ impl VcpuSet {
     }
 
     /// Gate and slot of one vector, as the table has it.
+    #[inline(never)]
     pub fn set_trap(&self, mem: &mut impl PhysMem, common: &Common, table: &TrapTable, vector: u8) {
         let masked = match table.handler(vector) {
             Handler::Bounce {
@@ -307,13 +308,18 @@ impl VcpuSet {
         self.put(mem, gate, low);
         self.put(mem, gate + 8, high);
         if usize::from(vector) < EXCEPTIONS {
-            let BounceEntry { address, cs } = table.bounce_entry(vector);
-            // The iretq that refuses an empty slot's null selector leaves the address for the crash record to read.
-            let address = if cs == 0 { u64::from(vector) } else { address };
-            let slot = offset_of!(ReadOnly, traps) + 16 * usize::from(vector);
-            self.put(mem, slot, address);
-            self.put(mem, slot + 8, cs);
+            self.set_slot(mem, vector, table.bounce_entry(vector));
         }
+    }
+
+    /// What the bounce of an exception reads.
+    #[inline(always)]
+    fn set_slot(&self, mem: &mut impl PhysMem, vector: u8, BounceEntry { address, cs }: BounceEntry) {
+        // The iretq that refuses an empty slot's null selector leaves the address for the crash record to read.
+        let address = if cs == 0 { u64::from(vector) } else { address };
+        let slot = offset_of!(ReadOnly, traps) + 16 * usize::from(vector);
+        self.put(mem, slot, address);
+        self.put(mem, slot + 8, cs);
     }
 }
 
@@ -371,6 +377,24 @@ impl Vcpu {
         self.timer_ns = None;
         self.virtual_time_ns = 0;
         self.time_version = 0;
+    }
+
+    /// Registers what an entry asks for that was checked. Where another handler of the same kind was registered, the gate
+    /// stays as it is.
+    #[inline(always)]
+    pub fn register(&mut self, mem: &mut impl PhysMem, common: &Common, entry: CheckedEntry) {
+        match self.traps.set_plain(entry) {
+            Some((vector, handler)) => self.set.set_slot(mem, vector, handler),
+            None => self.register_any(mem, common, entry),
+        }
+    }
+
+    #[inline(never)]
+    fn register_any(&mut self, mem: &mut impl PhysMem, common: &Common, entry: CheckedEntry) {
+        if let Some(registration) = entry.registration() {
+            self.traps.set(registration);
+            self.set.set_trap(mem, common, &self.traps, registration.vector);
+        }
     }
 
     /// Sets the stack for traps and syscalls from ring 3, which was checked.

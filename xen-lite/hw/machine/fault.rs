@@ -164,7 +164,7 @@ pub(crate) fn ring0_fault(saved: &Registers, cr3: u64, cr2: u64) -> ! {
     let raw = saved.vector;
     let nested_vector = slot_vector(raw).unwrap_or(raw as u8);
     let machine = machine();
-    if saved.rflags & rflags::VIRTUAL_8086 != 0 && machine.loaded.is_some() {
+    if saved.rflags & rflags::VIRTUAL_8086 != 0 && machine.loaded.index().is_some() {
         let fault = verdict::Fault {
             vector: nested_vector,
             error_code: saved.error,
@@ -178,7 +178,7 @@ pub(crate) fn ring0_fault(saved: &Registers, cr3: u64, cr2: u64) -> ! {
     let Some(window) = entry::window_at(saved.rip) else {
         crash::hypervisor_fault(saved, nested_vector, cr3, cr2)
     };
-    if machine.loaded.is_none() {
+    if machine.loaded.index().is_none() {
         crash::hypervisor_fault(saved, nested_vector, cr3, cr2)
     }
     let domain = machine.running();

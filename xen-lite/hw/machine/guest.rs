@@ -1,5 +1,5 @@
 //! Entering and leaving guests.
-use super::{Machine, RECORDER};
+use super::{Loaded, Machine, RECORDER};
 use crate::cpu::SegmentBases;
 use crate::memory::DirectMap;
 use crate::{crash, switcher};
@@ -11,12 +11,12 @@ use core::sync::atomic::Ordering;
 use xen_lite::domain::End;
 use xen_lite::event;
 use xen_lite::guest_mem;
-use xen_lite::hypercall::{After, Outcome};
+use xen_lite::hypercall::Outcome;
 use xen_lite::platform::PhysMem;
 use xen_lite::sched::turn::{State, Turn};
 use xen_lite::switcher::{Registers, UPCALL_SLOT, slot_address};
 use xen_lite::trap::frame::{ReturnFrame, guest_rflags};
-use xen_lite::upcall::{self, Entry};
+use xen_lite::upcall::{self, AfterCall, Entry};
 use xen_lite::vcpu::VcpuSet;
 
 impl Machine {
@@ -35,7 +35,10 @@ impl Machine {
     /// Takes the loaded vCPU off the CPU, keeping its state.
     pub(crate) fn unload(&mut self) {
         self.stop_running();
-        let Some(index) = self.loaded.take() else { return };
+        let Some(index) = self.loaded.index() else {
+            return;
+        };
+        self.loaded = Loaded::NOBODY;
         if let Some(domain) = self.domains.get_mut(index) {
             let page = DirectMap::address(domain.vcpu.vector_state) as *mut u8;
             // SAFETY: the vCPU's own page.
@@ -47,7 +50,7 @@ impl Machine {
     }
 
     pub(super) fn load(&mut self, index: usize) {
-        if self.loaded == Some(index) {
+        if self.loaded == Loaded(index) {
             return;
         }
         self.unload();
@@ -59,7 +62,7 @@ impl Machine {
         // SAFETY: the page was saved to, or initialised when the domain was built.
         unsafe { self.fpu.load(DirectMap::address(vector_state) as *const u8) };
         SegmentBases { fs, gs }.load();
-        self.loaded = Some(index);
+        self.loaded = Loaded(index);
         self.show_set(set);
     }
 
@@ -198,23 +201,29 @@ impl Machine {
         self.next_turn()
     }
 
-    /// Whether a hypercall's caller goes on at once, as it was: nothing is left to do and no event is due.
-    #[inline]
-    pub(crate) fn may_return(&mut self) -> bool {
-        let plain = self.world.after == After::default();
+    /// How a hypercall's caller goes on, if no more is left to do than a segment base to be loaded.
+    #[inline(always)]
+    pub(crate) fn way_back(&mut self) -> WayBack {
+        if !self.world.after.is_nothing() {
+            self.load_bases();
+            if !self.world.after.is_nothing() {
+                return WayBack::Long;
+            }
+        }
         let (world, domain) = self.world_and_running();
-        plain
-            && !domain.memory.has_leaving_tables()
-            && (domain.vcpu.upcall.is_none() || !event::is_due(&world.mem, domain.vcpu.set.shared_info()))
+        if domain.memory.has_leaving_tables() {
+            return WayBack::Long;
+        }
+        match upcall::after_call(&mut world.mem, domain) {
+            AfterCall::AsItIs => WayBack::AtOnce,
+            AfterCall::Bounce => WayBack::Upcall,
+            AfterCall::InRegion => WayBack::Long,
+        }
     }
 
-    /// What a call has left to do before its caller goes on.
-    fn finish_call(&mut self) -> Next {
-        let After {
-            bases,
-            notified,
-            written,
-        } = core::mem::take(&mut self.world.after);
+    /// Loads the segment bases that a call has set.
+    fn load_bases(&mut self) {
+        let bases = self.world.after.take_bases();
         if bases != [None; 2] {
             let now = SegmentBases::read();
             let [fs, gs] = bases;
@@ -224,6 +233,13 @@ impl Machine {
             }
             .load();
         }
+    }
+
+    /// What a call has left to do before its caller goes on.
+    fn finish_call(&mut self) -> Next {
+        self.load_bases();
+        let written = self.world.after.take_written();
+        let notified = self.world.after.take_notified();
         if written {
             let index = self.running_index();
             self.terminal.drain(&mut self.domains, index);
@@ -234,6 +250,17 @@ impl Machine {
             Next::Caller
         }
     }
+}
+
+/// How a hypercall's caller goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WayBack {
+    /// Behind the call.
+    AtOnce,
+    /// The same, but it takes its upcall first.
+    Upcall,
+    /// By [`Machine::leave_hypercall`]: there is more to do.
+    Long,
 }
 
 /// Who goes on after a hypercall.

@@ -50,7 +50,7 @@ impl Machine {
 
     /// A domain's incarnation is over: the CPU leaves it, its memory is taken back from now on.
     pub(crate) fn end(&mut self, index: usize, end: End) {
-        if self.loaded == Some(index) {
+        if self.loaded.index() == Some(index) {
             self.unload();
         }
         self.terminal.flush(&mut self.domains, index);

@@ -259,6 +259,39 @@ sw_hypercall:
 sw_exit_iret:
     iretq
 
+// The same return, but the guest first takes its upcall. cr3: the hypervisor's | stack: the hypervisor's, abandoned here |
+// rdi, rsi: the guest's rax, rdx. A hypercall comes from ring 1 alone, so the frame goes below its stack pointer.
+.global sw_return_to_upcall
+sw_return_to_upcall:
+    mov rax, rdi
+    mov rdx, rsi
+    mov r11, [rip + sw_ro + {REGISTERS_END}]
+    mov rsp, [rip + sw_ro + {RSP0}]
+    push qword ptr [r11 - 8]
+    push qword ptr [r11 - 16]
+    push qword ptr [r11 - 24]
+    push qword ptr [r11 - 32]
+    push qword ptr [r11 - 40]
+    push 0                              // the error code
+    mov rbx, [r11 - 40 - 48]            // where sw_hypercall has put them
+    mov rbp, [r11 - 40 - 56]
+    mov r12, [r11 - 40 - 112]
+    mov r13, [r11 - 40 - 120]
+    mov r14, [r11 - 40 - 128]
+    mov r15, [r11 - 40 - 136]
+    xor esi, esi
+    xor edi, edi
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
+    mov rcx, [rip + sw_ro + {GUEST_CR3}]
+    mov cr3, rcx
+    mov qword ptr [rip + sw_rw + {SCRATCH_RCX}], 0
+    mov [rip + sw_rw + {SCRATCH_RDX}], rdx
+    lea rcx, [rip + sw_ro + {UPCALL}]
+    jmp sw_from_ring1
+
 // ------------------------------------------------------------------------------------------------------------
 // Interrupts: vectors 0x20 to 0x3f, 8 bytes each.
 .balign 8

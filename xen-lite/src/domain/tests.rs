@@ -10,7 +10,7 @@ use super::build::{self, Build, BuildError, Builder};
 use super::*;
 use crate::addr::Level;
 use crate::descriptor::TssState;
-use crate::hypercall::{After, Outcome, Work, World, dispatch};
+use crate::hypercall::{After, Outcome, Staging, Work, World, dispatch};
 use crate::paging::{TeardownProgress, audit};
 use crate::testing::{ArrayMem, frame_table};
 use crate::vcpu::Common;
@@ -103,6 +103,7 @@ impl Machine {
                 common,
                 after: After::default(),
                 work: Work::PER_CALL,
+                staging: Staging::EMPTY,
             },
             domains: vec![Domain::new(DomainId(0), config, set, vector_state)],
             modules: vec![&[], kernel()],

@@ -56,7 +56,7 @@ fn an_event_sets_pending_selector_and_the_flag_of_the_other_end_alone() {
     let (far, _) = channel(&mut bench, 0, 1);
     assert_eq!(far, 71);
     assert_eq!(op(&mut bench, 1, EventChannelOp::Send, &[2]), (Ok(0), 0));
-    assert!(bench.world.after.notified);
+    assert!(bench.world.after.take_notified());
     assert_eq!(bench.shared(0, PENDING + 8), 1 << (71 - 64));
     assert_eq!((bench.shared(0, SELECTOR), bench.shared(0, 0)), (2, 1));
     assert_eq!(op(&mut bench, 1, EventChannelOp::Send, &[there]), (Ok(0), 0));
@@ -172,7 +172,7 @@ fn a_loop_notifies_its_own_domain_and_either_end_may_be_closed() {
         let (a, b) = channel(&mut bench, 0, 0);
         assert_ne!(a, b);
         done(&mut bench, 0, EventChannelOp::Send, &[a]);
-        assert!(!bench.world.after.notified, "nobody else is to run for it");
+        assert!(!bench.world.after.take_notified(), "nobody else is to run for it");
         assert_eq!(bench.shared(0, PENDING), 1 << b);
         let (closed, left) = if first == 0 { (a, b) } else { (b, a) };
         done(&mut bench, 0, EventChannelOp::Close, &[closed]);

@@ -16,7 +16,7 @@ use crate::addr::{Level, Mfn};
 use crate::paging::{DomainMemory, FrameTable, PageType, Pte};
 use crate::platform::PhysMem;
 use abi::errno::Errno;
-use abi::layout::{PAGE_SIZE, SLOT_BASE, SLOT_END, in_hypervisor_slot, is_canonical};
+use abi::layout::{PAGE_SIZE, SLOT_BASE, SLOT_END, in_hypervisor_slot, is_canonical, is_guest_address};
 use abi::mmu::PteFlags;
 use abi::reason::Reason;
 
@@ -107,6 +107,156 @@ pub fn copy_to_guest(
         rest = later;
     }
     Ok(())
+}
+
+/// Reads `N` words at `va`: [`copy_from_guest`] for what is nearly always aligned and on one page.
+#[inline(always)]
+pub fn read_array<const N: usize>(
+    ft: &FrameTable<'_>,
+    mem: &mut impl PhysMem,
+    dom: &DomainMemory,
+    va: u64,
+) -> Result<[u64; N], CopyFault> {
+    match first_word(va, N) {
+        Some(first) => {
+            let target = Target::at(ft, mem, dom, va, Access::Read)?;
+            target.mark(ft, mem);
+            Ok(mem.read_array(target.mfn, first))
+        }
+        None => {
+            let mut words = [0; N];
+            read_odd_words(ft, mem, dom, va, &mut words)?;
+            Ok(words)
+        }
+    }
+}
+
+/// Fills `into` from the domain's memory at `va`: [`copy_from_guest`] for words.
+#[inline(always)]
+pub fn read_words(
+    ft: &FrameTable<'_>,
+    mem: &mut impl PhysMem,
+    dom: &DomainMemory,
+    va: u64,
+    into: &mut [u64],
+) -> Result<(), CopyFault> {
+    match first_word(va, into.len()) {
+        Some(first) => {
+            let target = Target::at(ft, mem, dom, va, Access::Read)?;
+            target.mark(ft, mem);
+            mem.read_words(target.mfn, first, into);
+            Ok(())
+        }
+        None => read_odd_words(ft, mem, dom, va, into),
+    }
+}
+
+/// Which words of its page `count` words at `va` are, if they are aligned, on one page, and a guest's: as this is decided by
+/// pages, the first address speaks for all.
+#[inline(always)]
+pub(super) fn first_word(va: u64, count: usize) -> Option<usize> {
+    const WORDS: usize = PAGE_SIZE as usize / 8;
+    let first = (va % PAGE_SIZE / 8) as usize;
+    let fits = count <= WORDS && first <= WORDS.wrapping_sub(count);
+    (fits && count != 0 && va.is_multiple_of(8) && is_guest_address(va)).then_some(first)
+}
+
+/// Words across pages, or at odd addresses, or nowhere at all. The whole range is looked at before the first is read.
+#[inline(never)]
+fn read_odd_words(
+    ft: &FrameTable<'_>,
+    mem: &mut impl PhysMem,
+    dom: &DomainMemory,
+    va: u64,
+    into: &mut [u64],
+) -> Result<(), CopyFault> {
+    let pages = Pages::from_guest(va, size_of_val(into))?;
+    pages.check(ft, mem, dom, Access::Read)?;
+    if va.is_multiple_of(8) {
+        let mut rest = into;
+        for page in pages {
+            let Some((now, later)) = rest.split_at_mut_checked(page.len / 8) else {
+                break;
+            };
+            let target = Target::at(ft, mem, dom, page.va, Access::Read)?;
+            target.mark(ft, mem);
+            mem.read_words(target.mfn, page.offset / 8, now);
+            rest = later;
+        }
+        return Ok(());
+    }
+    let mut at = va;
+    for word in into {
+        let mut bytes = [0; 8];
+        copy_from_guest(ft, mem, dom, at, &mut bytes)?;
+        *word = u64::from_le_bytes(bytes);
+        at = at.wrapping_add(8);
+    }
+    Ok(())
+}
+
+/// A page of the domain's that it may write to, translated once for several accesses. It is good for as long as nothing has
+/// changed that a translation rests on ([`FrameTable::generation`]), and is made anew when something has.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// The page's address; `None`: nothing was translated yet.
+    page: Option<u64>,
+    generation: u64,
+    mfn: Mfn,
+}
+
+impl Window {
+    /// No page.
+    pub const NONE: Self = Self {
+        page: None,
+        generation: 0,
+        mfn: Mfn(0),
+    };
+
+    /// The frame and the first word of `count` words at `va`. `None` where they are not aligned, not on one page, or cannot
+    /// be written: [`copy_from_guest`] and [`copy_to_guest`] can say why, and may do one of the two all the same.
+    #[inline(always)]
+    pub fn words(
+        &mut self,
+        ft: &FrameTable<'_>,
+        mem: &mut impl PhysMem,
+        dom: &DomainMemory,
+        va: u64,
+        count: usize,
+    ) -> Option<(Mfn, usize)> {
+        let first = first_word(va, count)?;
+        let page = va & !PAGE_SIZE.wrapping_sub(1);
+        if self.page != Some(page) || !self.is_good(ft) {
+            self.open(ft, mem, dom, page)?;
+        }
+        Some((self.mfn, first))
+    }
+
+    /// Whether nothing has changed since the page was translated.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_good(&self, ft: &FrameTable<'_>) -> bool {
+        self.generation == ft.generation()
+    }
+
+    #[inline(never)]
+    fn open(
+        &mut self,
+        ft: &FrameTable<'_>,
+        mem: &mut impl PhysMem,
+        dom: &DomainMemory,
+        page: u64,
+    ) -> Option<()> {
+        self.page = None;
+        let target = Target::at(ft, mem, dom, page, Access::Write).ok()?;
+        target.mark(ft, mem);
+        *self = Self {
+            page: Some(page),
+            generation: ft.generation(),
+            mfn: target.mfn,
+        };
+        Some(())
+    }
 }
 
 const PRESENT: u64 = PteFlags::PRESENT.bits();

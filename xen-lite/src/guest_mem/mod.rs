@@ -1,7 +1,8 @@
 //! Guest memory by guest address: the one way in which the hypervisor touches it.
 //!
 //! The hypervisor never dereferences a guest pointer. [`walk`] reads the guest's page tables as the CPU would;
-//! [`copy_from_guest`] and [`copy_to_guest`] copy through the direct map what a walk allows.
+//! [`copy_from_guest`] and [`copy_to_guest`] copy through the direct map what a walk allows; [`read_array`] and
+//! [`read_words`] are the same for words, and a [`Window`] keeps one page's translation while nothing changes.
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -13,7 +14,7 @@
 mod copy;
 mod walk;
 
-pub use copy::{CopyFault, copy_from_guest, copy_to_guest};
+pub use copy::{CopyFault, Window, copy_from_guest, copy_to_guest, read_array, read_words};
 pub use walk::{Access, Outcome, Refusal, Rights, Smep, Step, Walk, walk};
 
 #[cfg(test)]

@@ -7,7 +7,10 @@
     reason = "tests fail by panicking"
 )]
 use super::copy::Pages;
-use super::{Access, CopyFault, Outcome, Refusal, Rights, Smep, copy_from_guest, copy_to_guest, walk};
+use super::{
+    Access, CopyFault, Outcome, Refusal, Rights, Smep, Window, copy_from_guest, copy_to_guest, read_array,
+    read_words, walk,
+};
 use crate::addr::{DomainId, Level, Mfn};
 use crate::paging::{DomainMemory, pin, update_entry};
 use crate::platform::PhysMem;
@@ -453,5 +456,176 @@ fn a_stack_that_cannot_be_written_is_a_kill_with_its_own_reason() {
     ] {
         let fault = g.write(va, &[0; 8]).unwrap_err();
         assert_eq!(fault.as_stack(), reason, "{va:#x}");
+    }
+}
+
+fn word(bytes: &[u8], index: usize) -> u64 {
+    u64::from_le_bytes(*bytes[8 * index..].first_chunk().unwrap())
+}
+
+#[test]
+fn words_are_the_bytes_that_lie_there_whatever_the_address() {
+    let mut g = guest();
+    let text: Vec<u8> = (0..8192u32).map(|n| (n % 251) as u8).collect();
+    g.write(BASE, &text).unwrap();
+    for offset in [0, 8, 1, 7, 4096 - 24, 4096 - 16, 4096 - 17, 4096 - 8, 8192 - 24] {
+        let from = &text[offset..];
+        let expected = [word(from, 0), word(from, 1), word(from, 2)];
+        let va = BASE + offset as u64;
+        let Guest { m, .. } = &mut g;
+        assert_eq!(read_array::<3>(&m.ft, &mut m.mem, &m.dom, va), Ok(expected));
+        let mut words = [0; 3];
+        read_words(&m.ft, &mut m.mem, &m.dom, va, &mut words).unwrap();
+        assert_eq!(words, expected);
+    }
+    let mut all = [0; 1024];
+    read_words(&g.m.ft, &mut g.m.mem, &g.m.dom, BASE, &mut all).unwrap();
+    assert!((0..1024).all(|index| all[index] == word(&text, index)));
+    assert_eq!(
+        read_words(&g.m.ft, &mut g.m.mem, &g.m.dom, SLOT_BASE, &mut []),
+        Ok(())
+    );
+}
+
+#[test]
+fn words_are_refused_where_bytes_are_and_nothing_is_read_or_marked_then() {
+    for va in [
+        0,
+        BASE + 4 * 4096,
+        BASE + 4 * 4096 - 8,
+        BASE + 4 * 4096 - 12,
+        BASE + 6 * 4096 - 16,
+        SLOT_BASE,
+        SLOT_BASE - 8,
+        SLOT_BASE - 16,
+        SLOT_END - 8,
+        SLOT_END - 4,
+        SHARED_INFO,
+        (1 << 47) - 16,
+        (1 << 47) - 12,
+        1 << 47,
+        0xffff_7fff_ffff_fff8,
+        u64::MAX - 7,
+        u64::MAX - 23,
+        u64::MAX - 24,
+        u64::MAX,
+    ] {
+        let mut g = guest();
+        let before: Vec<[u64; 512]> = (0..32).map(|frame| *g.m.mem.words(Mfn(frame))).collect();
+        let fault = g.read(va, 24).unwrap_err();
+        let Guest { m, .. } = &mut g;
+        assert_eq!(
+            read_array::<3>(&m.ft, &mut m.mem, &m.dom, va),
+            Err(fault),
+            "{va:#x}"
+        );
+        let mut words = [7; 3];
+        assert_eq!(read_words(&m.ft, &mut m.mem, &m.dom, va, &mut words), Err(fault));
+        assert_eq!(words, [7; 3]);
+        let after: Vec<[u64; 512]> = (0..32).map(|frame| *g.m.mem.words(Mfn(frame))).collect();
+        assert!(before == after, "{va:#x}");
+    }
+}
+
+#[test]
+fn the_last_words_of_either_half_can_be_read() {
+    for (va, index) in [(u64::MAX - 15, 511), ((1 << 47) - 16, 511), (SLOT_END, 0)] {
+        let mut m = Machine::new(32);
+        let tables = [m.alloc(), m.alloc(), m.alloc(), m.alloc()];
+        let page = m.alloc();
+        for (pair, level) in tables.windows(2).zip([Level::L4, Level::L3, Level::L2]) {
+            m.poke(pair[0], level.index_of(va), entry(pair[1], P | W));
+        }
+        m.poke(tables[3], Level::L1.index_of(va), entry(page, P | W));
+        for (level, &table) in Level::ALL.into_iter().zip(tables.iter().rev()) {
+            m.pin(table, level).unwrap();
+        }
+        m.set_root(tables[0]).unwrap();
+        let first = if index == 0 { 0 } else { 510 };
+        m.poke(page, first, 5);
+        m.poke(page, first + 1, 6);
+        assert_eq!(read_array::<2>(&m.ft, &mut m.mem, &m.dom, va), Ok([5, 6]));
+    }
+}
+
+fn look(g: &mut Guest, window: &mut Window, va: u64) -> Option<(Mfn, usize)> {
+    let Machine { ft, mem, dom, .. } = &mut g.m;
+    window.words(ft, mem, dom, va, 2)
+}
+
+#[test]
+fn a_window_shows_what_the_guest_may_write_and_nothing_else() {
+    let mut g = guest();
+    let mut window = Window::NONE;
+    assert_eq!(look(&mut g, &mut window, BASE + 16), Some((g.pages[0], 2)));
+    assert_eq!(
+        look(&mut g, &mut window, BASE + 4096 - 16),
+        Some((g.pages[0], 510))
+    );
+    assert_eq!(look(&mut g, &mut window, BASE + 4096), Some((g.pages[1], 0)));
+    assert_eq!(g.m.mem.read(g.tables[3], 0) & (A | D), A | D);
+    for va in [
+        BASE + 4096 - 8,
+        BASE + 4,
+        BASE + 2 * 4096,
+        BASE + 3 * 4096,
+        BASE + 4 * 4096,
+        SLOT_BASE,
+        SHARED_INFO,
+        1 << 47,
+        u64::MAX - 15,
+    ] {
+        assert_eq!(look(&mut g, &mut window, va), None, "{va:#x}");
+    }
+    assert_eq!(
+        look(&mut g, &mut window, BASE),
+        Some((g.pages[0], 0)),
+        "after a refusal"
+    );
+}
+
+#[test]
+fn a_window_is_closed_by_whatever_changes_a_translation() {
+    type Change = fn(&mut Guest);
+    let changes: [(&str, Change); 8] = [
+        ("the page is unmapped", |g| g.m.update(g.tables[3], 0, 0).unwrap()),
+        ("it becomes read-only", |g| {
+            g.m.update(g.tables[3], 0, entry(g.pages[0], P)).unwrap();
+        }),
+        ("another page comes there", |g| {
+            g.m.update(g.tables[3], 0, entry(g.pages[1], P | W)).unwrap();
+        }),
+        ("its bits are cleared", |g| {
+            g.m.update(g.tables[3], 0, entry(g.pages[0], P | W)).unwrap();
+        }),
+        ("the table above is unlinked", |g| {
+            g.m.update(g.tables[1], 3, 0).unwrap()
+        }),
+        ("the way there becomes read-only", |g| {
+            g.m.update(g.tables[0], 3, entry(g.tables[1], P)).unwrap();
+        }),
+        ("another root", |g| {
+            let root = g.m.alloc();
+            g.m.pin(root, Level::L4).unwrap();
+            g.m.set_root(root).unwrap();
+        }),
+        ("a frame changes hands", |g| {
+            let frame = g.m.alloc();
+            g.m.release(frame).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let mut g = guest();
+        let mut window = Window::NONE;
+        let before = look(&mut g, &mut window, BASE);
+        assert!(before.is_some() && window.is_good(&g.m.ft));
+        change(&mut g);
+        assert!(!window.is_good(&g.m.ft), "{what}");
+        let mut anew = Window::NONE;
+        let fresh = look(&mut g, &mut anew, BASE);
+        assert_eq!(look(&mut g, &mut window, BASE), fresh, "{what}");
+        if fresh.is_some() {
+            assert_eq!(g.m.mem.read(g.tables[3], 0) & (A | D), A | D, "{what}");
+        }
     }
 }

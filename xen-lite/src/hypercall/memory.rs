@@ -2,7 +2,7 @@
 use super::{Outcome, Work, World};
 use crate::addr::{Level, Mfn};
 use crate::domain::Domain;
-use crate::guest_mem::{copy_from_guest, copy_to_guest};
+use crate::guest_mem::{copy_to_guest, read_array, read_words};
 use crate::paging::{self, Owner, PagingError};
 use crate::platform::PhysMem;
 use crate::trap::frame;
@@ -15,72 +15,110 @@ use abi::mmu::{
 
 /// Requests that are copied from the guest at a time.
 const CHUNK: usize = 32;
-/// As many are copied into a small buffer.
-const FEW: u64 = 2;
-const MORE: u64 = FEW + 1;
 const COMMAND_MASK: u64 = 7;
 
 /// `mmu_update(requests, count)`.
+#[inline(never)]
 pub(super) fn mmu_update(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
     pointer: u64,
     count: u64,
 ) -> Outcome {
-    batch::<{ size_of::<MmuUpdate>() }, _>(world, domain, pointer, count, |world, domain, bytes| {
-        let [pointer, value] = words(bytes);
-        if pointer & COMMAND_MASK == MMU_MACHPHYS_UPDATE {
-            let frame = Mfn::containing(pointer).ok_or(Errno::Invalid)?;
-            if world.frames.owner(frame) != Owner::Domain(domain.id) {
-                return Err(Errno::Perm);
-            }
-            world.common.set_pfn(&mut world.mem, frame, value);
-            return Ok(());
-        }
-        if pointer & COMMAND_MASK != MMU_NORMAL_PT_UPDATE {
-            return Err(Errno::NoSys);
+    batch::<Update, 2, _>(world, domain, pointer, count)
+}
+
+/// An element of a batch: a request of `N` words.
+trait Element<const N: usize> {
+    /// Carries out one that was copied.
+    fn carry_out<M: PhysMem>(
+        world: &mut World<'_, M>,
+        domain: &mut Domain,
+        words: [u64; N],
+    ) -> Result<(), Errno>;
+}
+
+/// An [`MmuUpdate`].
+struct Update;
+
+impl Element<2> for Update {
+    #[inline(always)]
+    fn carry_out<M: PhysMem>(
+        world: &mut World<'_, M>,
+        domain: &mut Domain,
+        [pointer, value]: [u64; 2],
+    ) -> Result<(), Errno> {
+        match pointer & COMMAND_MASK {
+            MMU_NORMAL_PT_UPDATE => {}
+            MMU_MACHPHYS_UPDATE => return machphys_update(world, domain, pointer, value),
+            _ => return Err(Errno::NoSys),
         }
         let table = Mfn::containing(pointer).ok_or(Errno::Invalid)?;
         let index = (pointer >> 3) as usize & (abi::layout::ENTRIES - 1);
-        paging::update_entry(
-            &mut world.frames,
-            &mut world.mem,
-            &mut domain.memory,
-            table,
-            index,
-            value,
-        )
-        .map_err(PagingError::errno)?
-        .by_cr3_write();
+        let World { mem, frames, .. } = world;
+        paging::update_entry(frames, mem, &mut domain.memory, table, index, value)
+            .map_err(PagingError::errno)?
+            .by_cr3_write();
         Ok(())
-    })
+    }
+}
+
+const _: () = assert!(size_of::<MmuUpdate>() == 2 * 8);
+
+/// The guest knows a frame of its own by another number from now on.
+#[inline(never)]
+fn machphys_update(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &Domain,
+    address: u64,
+    pfn: u64,
+) -> Result<(), Errno> {
+    let frame = Mfn::containing(address).ok_or(Errno::Invalid)?;
+    if world.frames.owner(frame) != Owner::Domain(domain.id) {
+        return Err(Errno::Perm);
+    }
+    world.common.set_pfn(&mut world.mem, frame, pfn);
+    Ok(())
 }
 
 /// `mmuext_op(operations, count)`.
+#[inline(never)]
 pub(super) fn mmuext_op(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
     pointer: u64,
     count: u64,
 ) -> Outcome {
-    batch::<{ size_of::<MmuextOp>() }, _>(world, domain, pointer, count, |world, domain, bytes| {
-        let [command, arg1, arg2] = words(bytes);
-        // The upper half of the first word is padding that must be 0: such a number is no command.
-        let command = u32::try_from(command)
-            .ok()
-            .and_then(MmuextCommand::from_raw)
-            .ok_or(Errno::NoSys)?;
-        mmuext(world, domain, command, arg1, arg2)
-    })
+    batch::<Extended, 3, _>(world, domain, pointer, count)
 }
 
+/// An [`MmuextOp`].
+struct Extended;
+
+impl Element<3> for Extended {
+    #[inline(always)]
+    fn carry_out<M: PhysMem>(
+        world: &mut World<'_, M>,
+        domain: &mut Domain,
+        words: [u64; 3],
+    ) -> Result<(), Errno> {
+        mmuext(world, domain, words)
+    }
+}
+
+const _: () = assert!(size_of::<MmuextOp>() == 3 * 8);
+
+#[inline(always)]
 fn mmuext(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
-    command: MmuextCommand,
-    arg1: u64,
-    arg2: u64,
+    [command, arg1, arg2]: [u64; 3],
 ) -> Result<(), Errno> {
+    // The upper half of the first word is padding that must be 0: such a number is no command.
+    let command = u32::try_from(command)
+        .ok()
+        .and_then(MmuextCommand::from_raw)
+        .ok_or(Errno::NoSys)?;
     if arg2 != 0 && command != MmuextCommand::NewBaseptr {
         return Err(Errno::Invalid);
     }
@@ -99,12 +137,22 @@ fn mmuext(
         // Every way back to the guest writes CR3, which flushes all: no translation is global.
         MmuextCommand::TlbFlushLocal | MmuextCommand::InvlpgLocal => return Ok(()),
     };
+    pin(world, domain, frame()?, level)
+}
+
+#[inline(never)]
+fn pin(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    frame: Mfn,
+    level: Level,
+) -> Result<(), Errno> {
     world.work.spend(Work::TABLE);
     paging::pin(
         &mut world.frames,
         &mut world.mem,
         &mut domain.memory,
-        frame()?,
+        frame,
         level,
     )
     .map_err(PagingError::errno)?
@@ -112,6 +160,7 @@ fn mmuext(
     Ok(())
 }
 
+#[inline(always)]
 fn new_baseptr(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
@@ -132,24 +181,41 @@ fn new_baseptr(
 }
 
 /// `update_va_mapping(va, entry, flags)`.
+#[inline(never)]
 pub(super) fn update_va_mapping(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
     va: u64,
     entry: u64,
     flags: u64,
-) -> Result<u64, Errno> {
+) -> Outcome {
     if !matches!(flags, UVMF_NONE | UVMF_TLB_FLUSH | UVMF_INVLPG) {
-        return Err(Errno::Invalid);
+        return Outcome::refused(Errno::Invalid);
     }
-    paging::update_va_mapping(&mut world.frames, &mut world.mem, &mut domain.memory, va, entry)
-        .map_err(PagingError::errno)?
-        .by_cr3_write();
-    Ok(0)
+    let World { mem, frames, .. } = world;
+    match paging::update_va_mapping(frames, mem, &mut domain.memory, va, entry) {
+        Ok(flush) => {
+            flush.by_cr3_write();
+            Outcome::DONE
+        }
+        Err(error) => Outcome::refused(error.errno()),
+    }
 }
 
 /// `memory_op(command, frames, count)`.
+#[inline(never)]
 pub(super) fn memory_op(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    command: u64,
+    frames: u64,
+    count: u64,
+) -> Outcome {
+    Outcome::of(balloon(world, domain, command, frames, count))
+}
+
+/// Returns what is asked for, or how many frames were moved.
+fn balloon(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
     command: u64,
@@ -202,18 +268,9 @@ fn increase(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, address: u
 
 /// One frame less: the one whose number is at `address`.
 fn decrease(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, address: u64) -> Result<(), Errno> {
-    let mut number = [0; 8];
-    copy_from_guest(
-        &world.frames,
-        &mut world.mem,
-        &domain.memory,
-        address,
-        &mut number,
-    )
-    .map_err(|fault| fault.errno())?;
-    let frame = u32::try_from(u64::from_le_bytes(number))
-        .map(Mfn)
-        .map_err(|_| Errno::Invalid)?;
+    let [number] =
+        read_array(&world.frames, &mut world.mem, &domain.memory, address).map_err(|fault| fault.errno())?;
+    let frame = u32::try_from(number).map(Mfn).map_err(|_| Errno::Invalid)?;
     world
         .frames
         .release(&mut world.mem, &mut domain.memory, frame)
@@ -222,73 +279,58 @@ fn decrease(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, address: u
     Ok(())
 }
 
-/// Carries out `count` elements of `SIZE` bytes; says how far it came. When the call has done its share of work, the rest has
-/// to be asked for again. Single elements are copied without a long buffer.
-#[inline]
-fn batch<const SIZE: usize, M: PhysMem>(
+/// Carries out `count` elements of `N` words; says how far it came. When the call has done its share of work, the rest has to
+/// be asked for again. A single element is not staged.
+#[inline(always)]
+fn batch<E: Element<N>, const N: usize, M: PhysMem>(
     world: &mut World<'_, M>,
     domain: &mut Domain,
     pointer: u64,
     count: u64,
-    carry_out: impl FnMut(&mut World<'_, M>, &mut Domain, &[u8]) -> Result<(), Errno>,
 ) -> Outcome {
     match count {
-        0..=FEW => chunks::<SIZE, { FEW as usize }, M>(world, domain, pointer, count, carry_out),
-        MORE..=MAX_BATCH => chunks::<SIZE, CHUNK, M>(world, domain, pointer, count, carry_out),
+        1 => {
+            let World { mem, frames, .. } = world;
+            let element = match read_array(frames, mem, &domain.memory, pointer) {
+                Ok(element) => element,
+                Err(fault) => return stopped(fault.errno(), 0),
+            };
+            world.work.spend(Work::ENTRY);
+            if let Err(errno) = E::carry_out(world, domain, element) {
+                return stopped(errno, 0);
+            }
+            world.take_apart(domain);
+            Outcome::Return { value: 0, detail: 1 }
+        }
+        0..=MAX_BATCH => chunks::<E, N, M>(world, domain, pointer, count),
         _ => Outcome::refused(Errno::TooBig),
     }
 }
 
-/// Copies elements chunk by chunk and carries each out. Not inlined: its buffer would lie on the stack of every call.
+/// Copies elements chunk by chunk and carries each out.
 #[inline(never)]
-fn chunks<const SIZE: usize, const CHUNK: usize, M: PhysMem>(
+fn chunks<E: Element<N>, const N: usize, M: PhysMem>(
     world: &mut World<'_, M>,
     domain: &mut Domain,
     pointer: u64,
     count: u64,
-    mut carry_out: impl FnMut(&mut World<'_, M>, &mut Domain, &[u8]) -> Result<(), Errno>,
 ) -> Outcome {
-    let mut buffer = [[0_u8; SIZE]; CHUNK];
     let mut done = 0;
     while done < count {
         let length = usize::try_from(count - done).unwrap_or(CHUNK).min(CHUNK);
-        let Some(chunk) = buffer.get_mut(..length) else {
-            break;
-        };
-        let address = match (SIZE as u64)
-            .checked_mul(done)
-            .and_then(|offset| pointer.checked_add(offset))
-        {
-            Some(address) => address,
-            None => {
-                return Outcome::Return {
-                    value: Errno::Fault.to_rax(),
-                    detail: done,
-                };
-            }
-        };
-        let bytes = chunk.as_flattened_mut();
-        if let Err(fault) = copy_from_guest(&world.frames, &mut world.mem, &domain.memory, address, bytes) {
-            return Outcome::Return {
-                value: fault.errno().to_rax(),
-                detail: done,
-            };
+        if let Err(errno) = stage(world, domain, pointer, 8 * N as u64 * done, N * length) {
+            return stopped(errno, done);
         }
-        for element in chunk.iter() {
+        for index in 0..length {
+            let element = world.staging.element(index);
             world.work.spend(Work::ENTRY);
-            if let Err(errno) = carry_out(world, domain, element) {
-                return Outcome::Return {
-                    value: errno.to_rax(),
-                    detail: done,
-                };
+            if let Err(errno) = E::carry_out(world, domain, element) {
+                return stopped(errno, done);
             }
             done += 1;
             world.take_apart(domain);
             if world.work.is_done() && done < count {
-                return Outcome::Return {
-                    value: Errno::Again.to_rax(),
-                    detail: done,
-                };
+                return stopped(Errno::Again, done);
             }
         }
     }
@@ -298,10 +340,28 @@ fn chunks<const SIZE: usize, const CHUNK: usize, M: PhysMem>(
     }
 }
 
-/// The little-endian words of an element; words beyond its end are 0.
-fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
-    let mut chunks = bytes.as_chunks::<8>().0.iter();
-    [(); N].map(|()| chunks.next().map_or(0, |chunk| u64::from_le_bytes(*chunk)))
+/// Copies `count` words that begin `offset` bytes behind `pointer`.
+fn stage(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &Domain,
+    pointer: u64,
+    offset: u64,
+    count: usize,
+) -> Result<(), Errno> {
+    let World {
+        mem, frames, staging, ..
+    } = world;
+    let address = pointer.checked_add(offset).ok_or(Errno::Fault)?;
+    let words = staging.words(count).ok_or(Errno::Fault)?;
+    read_words(frames, mem, &domain.memory, address, words).map_err(|fault| fault.errno())
+}
+
+/// A batch that came so far and no further.
+const fn stopped(errno: Errno, done: u64) -> Outcome {
+    Outcome::Return {
+        value: errno.to_rax(),
+        detail: done,
+    }
 }
 
 #[cfg(test)]

@@ -2,38 +2,34 @@
 use super::{Outcome, World};
 use crate::descriptor::GuestDescriptor;
 use crate::domain::Domain;
-use crate::guest_mem::{copy_from_guest, copy_to_guest};
+use crate::guest_mem::{copy_from_guest, copy_to_guest, read_array, read_words};
 use crate::platform::PhysMem;
 use crate::trap::frame;
-use crate::trap::table::{Refused, Registration};
+use crate::trap::table::{Checked, Refused, Registration};
 use crate::upcall::Upcall;
 use abi::callback::{CallbackOp, CallbackType};
-use abi::console::MAX_TRANSFER;
+use abi::console::{ConsoleIo, MAX_TRANSFER};
 use abi::errno::Errno;
 use abi::hypercall::SegmentBase;
 use abi::trap::{MAX_ENTRIES, TrapInfo, TrapRefusal};
 
-/// Entries of a trap table that are copied without much ado.
-const FEW_ENTRIES: u64 = 32;
-const MORE_ENTRIES: u64 = FEW_ENTRIES + 1;
 /// Bytes of the console that are copied at a time.
 const CHUNK: usize = 256;
 
+const TRAP_WORDS: usize = size_of::<TrapInfo>() / 8;
+
 /// `set_trap_table(table, count)`.
+#[inline(never)]
 pub(super) fn set_trap_table(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
     pointer: u64,
     count: u64,
 ) -> Outcome {
-    let registered = match count {
-        0..=FEW_ENTRIES => register::<{ FEW_ENTRIES as usize }>(world, domain, pointer, count as usize),
-        MORE_ENTRIES..=MAX_ENTRIES => {
-            register::<{ MAX_ENTRIES as usize }>(world, domain, pointer, count as usize)
-        }
-        _ => return Outcome::refused(Errno::TooBig),
-    };
-    match registered {
+    if count > MAX_ENTRIES {
+        return Outcome::refused(Errno::TooBig);
+    }
+    match register(world, domain, pointer, count as usize) {
         Ok(()) => Outcome::DONE,
         Err(refused) => Outcome::Return {
             value: refused.errno().to_rax(),
@@ -42,56 +38,47 @@ pub(super) fn set_trap_table(
     }
 }
 
-/// Copies up to `N` entries, checks all, and only then carries them out. Most tables are short, and a long copy has its price;
-/// not inlined, for the copy would lie on the stack of every call.
-#[inline(never)]
-fn register<const N: usize>(
+/// Copies all entries, checks all, and only then carries them out.
+#[inline(always)]
+fn register(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
     pointer: u64,
     count: usize,
 ) -> Result<(), Refused> {
     let World {
-        mem, frames, common, ..
+        mem,
+        frames,
+        common,
+        staging,
+        ..
     } = world;
-    let mut copy = [[0_u8; size_of::<TrapInfo>()]; N];
-    let entries = copy.get_mut(..count).unwrap_or_default();
-    if copy_from_guest(frames, mem, &domain.memory, pointer, entries.as_flattened_mut()).is_err() {
-        return Err(first_refusal(world, domain, pointer, entries));
+    let words = staging.words(TRAP_WORDS * count).unwrap_or_default();
+    if read_words(frames, mem, &domain.memory, pointer, words).is_err() {
+        return Err(first_refusal(world, domain, pointer, count));
     }
-    for (index, entry) in (0_u32..).zip(entries.iter()) {
-        Registration::from_guest(*entry).map_err(|reason| Refused { index, reason })?;
-    }
-    for registration in entries
-        .iter()
-        .filter_map(|entry| Registration::from_guest(*entry).ok())
-    {
-        domain.vcpu.traps.set(registration);
-        domain
-            .vcpu
-            .set
-            .set_trap(mem, common, &domain.vcpu.traps, registration.vector);
+    let entries = Checked::from_guest(staging.elements::<TRAP_WORDS>(count))?;
+    for entry in entries.entries() {
+        domain.vcpu.register(mem, common, entry);
     }
     Ok(())
 }
 
 /// The first entry that is wrong, or cannot be read, of a table that cannot be read whole.
+#[cold]
 fn first_refusal(
     world: &mut World<'_, impl PhysMem>,
     domain: &Domain,
     pointer: u64,
-    entries: &[[u8; size_of::<TrapInfo>()]],
+    count: usize,
 ) -> Refused {
-    let mut entry = [0; size_of::<TrapInfo>()];
-    for index in 0..entries.len() {
-        let address = pointer.checked_add((index * entry.len()) as u64);
-        let read = address.is_some_and(|address| {
-            copy_from_guest(&world.frames, &mut world.mem, &domain.memory, address, &mut entry).is_ok()
-        });
-        let reason = if read {
-            Registration::from_guest(entry).err()
-        } else {
-            Some(TrapRefusal::Unreadable)
+    let World { mem, frames, .. } = world;
+    for index in 0..count {
+        let address = pointer.checked_add((index * size_of::<TrapInfo>()) as u64);
+        let entry = address.and_then(|address| read_array(frames, mem, &domain.memory, address).ok());
+        let reason = match entry {
+            Some(entry) => Registration::from_guest(entry).err(),
+            None => Some(TrapRefusal::Unreadable),
         };
         if let Some(reason) = reason {
             return Refused {
@@ -102,57 +89,66 @@ fn first_refusal(
     }
     // Each entry by itself can be read: then the whole can, unless its range wraps behind the last one.
     Refused {
-        index: entries.len().saturating_sub(1) as u32,
+        index: count.saturating_sub(1) as u32,
         reason: TrapRefusal::Unreadable,
     }
 }
 
 /// `stack_switch(rsp)`.
-pub(super) fn stack_switch(
-    world: &mut World<'_, impl PhysMem>,
-    domain: &mut Domain,
-    rsp: u64,
-) -> Result<u64, Errno> {
-    frame::check_stack_pointer(rsp)?;
-    domain.vcpu.set_kernel_stack(&mut world.mem, rsp);
-    Ok(0)
+#[inline(never)]
+pub(super) fn stack_switch(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, rsp: u64) -> Outcome {
+    match frame::check_stack_pointer(rsp) {
+        Ok(()) => {
+            domain.vcpu.set_kernel_stack(&mut world.mem, rsp);
+            Outcome::DONE
+        }
+        Err(errno) => Outcome::refused(errno),
+    }
 }
 
 /// `update_descriptor(selector, descriptor)`.
+#[inline(never)]
 pub(super) fn update_descriptor(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
     selector: u64,
     descriptor: u64,
-) -> Result<u64, Errno> {
-    let GuestDescriptor { index, word } = GuestDescriptor::from_guest(selector, descriptor)?;
-    domain.vcpu.set.set_descriptor(&mut world.mem, index, word);
-    Ok(0)
+) -> Outcome {
+    match GuestDescriptor::from_guest(selector, descriptor) {
+        Ok(GuestDescriptor { index, word }) => {
+            domain.vcpu.set.set_descriptor(&mut world.mem, index, word);
+            Outcome::DONE
+        }
+        Err(errno) => Outcome::refused(errno),
+    }
 }
 
 /// `set_segment_base(which, base)`: loaded before the guest goes on.
-pub(super) fn set_segment_base(
-    world: &mut World<'_, impl PhysMem>,
-    which: u64,
-    base: u64,
-) -> Result<u64, Errno> {
-    let which = SegmentBase::from_raw(which).ok_or(Errno::Invalid)?;
-    frame::check_segment_base(base)?;
-    let [fs, gs] = &mut world.after.bases;
-    match which {
-        SegmentBase::Fs => *fs = Some(base),
-        SegmentBase::Gs => *gs = Some(base),
+#[inline(never)]
+pub(super) fn set_segment_base(world: &mut World<'_, impl PhysMem>, which: u64, base: u64) -> Outcome {
+    match (SegmentBase::from_raw(which), frame::check_segment_base(base)) {
+        (Some(which), Ok(())) => {
+            world.after.load_base(which, base);
+            Outcome::DONE
+        }
+        _ => Outcome::refused(Errno::Invalid),
     }
-    Ok(0)
 }
 
 /// `callback_op(command, type, address, region_start, region_end)`.
+#[inline(never)]
 pub(super) fn callback_op(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
-    command: u64,
-    kind: u64,
-    [address, region_start, region_end]: [u64; 3],
+    arguments: &[u64; 5],
+) -> Outcome {
+    Outcome::of(set_callback(world, domain, *arguments))
+}
+
+fn set_callback(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    [command, kind, address, region_start, region_end]: [u64; 5],
 ) -> Result<u64, Errno> {
     let command = CallbackOp::from_raw(command).ok_or(Errno::NoSys)?;
     let kind = CallbackType::from_raw(kind).ok_or(Errno::Invalid)?;
@@ -188,9 +184,24 @@ pub(super) fn callback_op(
     Ok(0)
 }
 
-/// `console_io(write, count, buffer)`: takes what fits.
+/// `console_io(command, count, buffer)`.
 #[inline(never)]
-pub(super) fn console_write(
+pub(super) fn console_io(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &mut Domain,
+    command: u64,
+    count: u64,
+    buffer: u64,
+) -> Outcome {
+    match ConsoleIo::from_raw(command) {
+        Some(ConsoleIo::Write) => Outcome::of(console_write(world, domain, count, buffer)),
+        Some(ConsoleIo::Read) => Outcome::of(console_read(world, domain, count, buffer)),
+        None => Outcome::refused(Errno::NoSys),
+    }
+}
+
+/// Takes what fits.
+fn console_write(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
     count: u64,
@@ -212,7 +223,7 @@ pub(super) fn console_write(
         match copied {
             Ok(()) => {
                 done += domain.console.output.push(bytes);
-                world.after.written = true;
+                world.after.write();
             }
             // Nothing accepted is dropped: what was taken before the fault is reported as taken.
             Err(errno) if done == 0 => return Err(errno),
@@ -222,9 +233,8 @@ pub(super) fn console_write(
     Ok(done as u64)
 }
 
-/// `console_io(read, count, buffer)`.
-#[inline(never)]
-pub(super) fn console_read(
+/// Gives what has been typed.
+fn console_read(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
     count: u64,
@@ -274,3 +284,6 @@ pub(super) fn copy_out(
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod trap_tests;

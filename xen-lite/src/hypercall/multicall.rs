@@ -1,45 +1,40 @@
 //! Several hypercalls for one entry.
-use super::{Outcome, Work, World, carry_out};
-use crate::domain::Domain;
-use crate::guest_mem::{copy_from_guest, copy_to_guest};
+use super::{Caller, Outcome, Work, World, carry_out};
+use crate::guest_mem::{Window, copy_to_guest, read_array};
 use crate::platform::PhysMem;
 use abi::errno::Errno;
 use abi::hypercall::Hypercall;
 use abi::multicall::{MAX_ENTRIES, MulticallEntry};
 use core::mem::offset_of;
 
-const SIZE: usize = size_of::<MulticallEntry>();
+const SIZE: u64 = size_of::<MulticallEntry>() as u64;
+const WORDS: usize = size_of::<MulticallEntry>() / 8;
 const RESULT: u64 = offset_of!(MulticallEntry, result) as u64;
+const _: () = assert!(offset_of!(MulticallEntry, number) == 0 && RESULT == 8);
 const _: () = assert!(offset_of!(MulticallEntry, detail) as u64 == RESULT + 8);
+const _: () = assert!(offset_of!(MulticallEntry, arguments) as u64 == RESULT + 16);
 
 /// `multicall(entries, count)`; not inlined, for it calls what calls it. rdx: how many entries were done.
 #[inline(never)]
 pub(super) fn multicall(
     world: &mut World<'_, impl PhysMem>,
-    domains: &mut [Domain],
-    own: usize,
+    caller: &mut Caller<'_>,
     entries: u64,
     count: u64,
 ) -> Outcome {
     if count > MAX_ENTRIES {
         return Outcome::refused(Errno::TooBig);
     }
+    let mut list = Window::NONE;
     for done in 0..count {
         if world.work.is_done() && done > 0 {
-            return Outcome::Return {
-                value: Errno::Again.to_rax(),
-                detail: done,
-            };
+            return stopped(Errno::Again, done);
         }
-        let stopped = match entries.checked_add(SIZE as u64 * done) {
-            Some(address) => one(world, domains, own, address),
-            None => Err((Errno::Fault, 0)),
+        let Some(address) = entries.checked_add(SIZE * done) else {
+            return stopped(Errno::Fault, done);
         };
-        if let Err((errno, carried_out)) = stopped {
-            return Outcome::Return {
-                value: errno.to_rax(),
-                detail: done + carried_out,
-            };
+        if let Err((errno, carried_out)) = one(world, caller, address, &mut list) {
+            return stopped(errno, done + carried_out);
         }
     }
     Outcome::Return {
@@ -48,38 +43,34 @@ pub(super) fn multicall(
     }
 }
 
-/// Carries out the entry at `address` and writes its result.
+/// Carries out the entry at `address` and writes its result. Most lists lie in one writable page, whose translation `list`
+/// keeps from one access to the next, as long as no entry changes anything about page tables.
 ///
 /// # Errors
 /// The entry could not be read, or its result not be written; and how many calls were carried out all the same.
+#[inline(always)]
 fn one(
     world: &mut World<'_, impl PhysMem>,
-    domains: &mut [Domain],
-    own: usize,
+    caller: &mut Caller<'_>,
     address: u64,
+    list: &mut Window,
 ) -> Result<(), (Errno, u64)> {
-    let mut bytes = [0; SIZE];
-    {
-        let domain = domains.get(own).ok_or((Errno::NoDomain, 0))?;
-        copy_from_guest(&world.frames, &mut world.mem, &domain.memory, address, &mut bytes)
-            .map_err(|fault| (fault.errno(), 0))?;
-    }
-    let words = bytes.as_chunks::<8>().0;
-    let word = |index: usize| words.get(index).map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let number = word(offset_of!(MulticallEntry, number) / 8);
-    let first = offset_of!(MulticallEntry, arguments) / 8;
-    let arguments = [
-        word(first),
-        word(first + 1),
-        word(first + 2),
-        word(first + 3),
-        word(first + 4),
-    ];
-    let outcome = match Hypercall::from_raw(number) {
+    let World { mem, frames, .. } = world;
+    let domain = caller.domains.get(caller.own).ok_or((Errno::NoDomain, 0))?;
+    let place = list.words(frames, mem, &domain.memory, address, WORDS);
+    let words = match place {
+        Some((mfn, first)) => mem.read_array(mfn, first),
+        None => read_array(frames, mem, &domain.memory, address).map_err(|fault| (fault.errno(), 0))?,
+    };
+    // As in `MulticallEntry`; result and detail are written, not read.
+    let [number, _, _, first, second, third, fourth, fifth] = words;
+    let arguments = [first, second, third, fourth, fifth];
+    let call = Hypercall::from_raw(number);
+    let outcome = match call {
         Some(Hypercall::SchedOp | Hypercall::Multicall) => Outcome::refused(Errno::Perm),
         _ => {
             world.work.spend(Work::CALL);
-            carry_out(world, domains, own, number, arguments)
+            carry_out(world, caller, call, &arguments)
         }
     };
     let (value, detail) = match outcome {
@@ -87,19 +78,28 @@ fn one(
         // None of these comes from any other call.
         Outcome::Yield | Outcome::Block { .. } | Outcome::Shutdown { .. } => (Errno::Perm.to_rax(), 0),
     };
-    let domain = domains.get_mut(own).ok_or((Errno::NoDomain, 1))?;
+    let domain = caller.domains.get_mut(caller.own).ok_or((Errno::NoDomain, 1))?;
     world.take_apart(domain);
-    let address = address.checked_add(RESULT).ok_or((Errno::Fault, 1))?;
-    let results = [value, detail].map(u64::to_le_bytes);
-    copy_to_guest(
-        &world.frames,
-        &mut world.mem,
-        &domain.memory,
-        address,
-        results.as_flattened(),
-    )
-    .map_err(|fault| (fault.errno(), 1))?;
-    Ok(())
+    let World { mem, frames, .. } = world;
+    match place {
+        Some((mfn, first)) if list.is_good(frames) => {
+            mem.write_array(mfn, first + 1, [value, detail]);
+            Ok(())
+        }
+        _ => {
+            let results = [value, detail].map(u64::to_le_bytes);
+            let result = address.checked_add(RESULT).ok_or((Errno::Fault, 1))?;
+            copy_to_guest(frames, mem, &domain.memory, result, results.as_flattened())
+                .map_err(|fault| (fault.errno(), 1))
+        }
+    }
+}
+
+const fn stopped(errno: Errno, done: u64) -> Outcome {
+    Outcome::Return {
+        value: errno.to_rax(),
+        detail: done,
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
     clippy::arithmetic_side_effects,
     reason = "tests fail by panicking"
 )]
-use super::{After, Outcome, Work, World, dispatch};
+use super::{After, Outcome, Staging, Work, World, dispatch};
 use crate::addr::{DomainId, Level, Mfn};
 use crate::boot_image::DomainSpec;
 use crate::descriptor::TssState;
@@ -77,6 +77,7 @@ impl Guest {
             common,
             after: After::default(),
             work: Work::PER_CALL,
+            staging: Staging::EMPTY,
         };
         let mut guest = Self {
             world,

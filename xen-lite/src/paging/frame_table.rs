@@ -199,6 +199,7 @@ pub struct FrameTable<'a> {
     frames: &'a mut [FrameInfo],
     free_head: u32,
     free_count: u32,
+    generation: u64,
 }
 
 impl<'a> FrameTable<'a> {
@@ -210,7 +211,22 @@ impl<'a> FrameTable<'a> {
             frames,
             free_head: END,
             free_count: 0,
+            generation: 0,
         }
+    }
+
+    /// Another number after every change of an entry of a live table, of a root, and of any frame's owner, uses or type. While
+    /// it is the same, an address of a guest's leads to where it led, with the same rights.
+    #[must_use]
+    #[inline]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What is known of translations is out of date.
+    #[inline(always)]
+    pub(super) const fn outdate(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
     }
 
     /// Makes frames free, to be zeroed when they are handed out. Frames that are not reserved, or past the end
@@ -337,19 +353,22 @@ impl<'a> FrameTable<'a> {
                     return Err(PagingError::InUseAs(info.kind));
                 }
                 info.kind = PageType::Writable;
-            } else if info.state == State::Leaving {
+            } else if wanted.kind != PageType::Writable && info.state == State::Leaving {
+                // Tables alone leave.
                 return Err(PagingError::Busy);
             }
             // Never more than `uses`, so it cannot overflow.
             info.type_uses = info.type_uses.wrapping_add(1);
         }
         info.uses = uses;
+        self.outdate();
         Ok(())
     }
 
     /// Drops one use. A table that loses its last type use goes on the domain's worklist.
     #[inline(always)]
     pub(super) fn put(&mut self, dom: &mut DomainMemory, dropped: Use) {
+        self.outdate();
         let Some(info) = self.frames.get_mut(dropped.mfn.index()) else {
             miscounted(dropped.mfn)
         };
@@ -383,6 +402,7 @@ impl<'a> FrameTable<'a> {
         mfn: Mfn,
         level: Level,
     ) -> Result<(), PagingError> {
+        self.outdate();
         let info = self.owned_mut(domain, mfn)?;
         if info.kind != PageType::None {
             return Err(PagingError::InUseAs(info.kind));
@@ -395,6 +415,7 @@ impl<'a> FrameTable<'a> {
 
     /// Undoes [`Self::begin_table`]: the frame was found not to be a table.
     pub(super) fn abandon_table(&mut self, mfn: Mfn) {
+        self.outdate();
         if let Some(info) = self.frames.get_mut(mfn.index()) {
             info.uses = info.uses.saturating_sub(1);
             info.type_uses = 0;
@@ -413,6 +434,7 @@ impl<'a> FrameTable<'a> {
 
     /// A leaving table's entries no longer count: it is an ordinary frame again.
     pub(super) fn end_table(&mut self, mfn: Mfn) {
+        self.outdate();
         if let Some(info) = self.frames.get_mut(mfn.index()) {
             info.kind = PageType::None;
             info.state = State::Owned;
@@ -420,6 +442,7 @@ impl<'a> FrameTable<'a> {
     }
 
     pub(super) fn set_state(&mut self, mfn: Mfn, state: State) {
+        self.outdate();
         if let Some(info) = self.frames.get_mut(mfn.index()) {
             info.state = state;
         }
@@ -468,12 +491,14 @@ impl<'a> FrameTable<'a> {
 
     #[cfg(test)]
     pub(super) fn restore(&mut self, (frames, free_head, free_count): &(Vec<FrameInfo>, u32, u32)) {
+        self.outdate();
         self.frames.copy_from_slice(frames);
         self.free_head = *free_head;
         self.free_count = *free_count;
     }
 
     fn push_free(&mut self, mfn: Mfn, state: State) {
+        self.outdate();
         if let Some(info) = self.frames.get_mut(mfn.index()) {
             *info = FrameInfo {
                 link: self.free_head,
@@ -485,6 +510,7 @@ impl<'a> FrameTable<'a> {
     }
 
     fn pop_free(&mut self, mem: &mut impl PhysMem, becomes: FrameInfo) -> Option<Mfn> {
+        self.outdate();
         let mfn = Mfn(self.free_head);
         let info = self.frames.get_mut(mfn.index())?;
         if info.state == State::FreeDirty {

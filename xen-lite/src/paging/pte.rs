@@ -14,6 +14,8 @@ const PAGE_SIZE_BIT: u64 = 1 << 7;
 /// All that a present entry may carry. Cache attributes are not among it (a new owner could read around the
 /// scrub), nor are global pages (they would outlive a CR3 write).
 const ALLOWED: u64 = PteFlags::all().bits() | PTE_FRAME;
+/// Bits of a frame number beyond 32: such a frame is none of ours.
+const BEYOND: u64 = PTE_FRAME & !((u32::MAX as u64) << PAGE_SHIFT);
 
 /// An entry that may stand in a live table: not present, or with allowed bits only and a frame number of 32
 /// bits. Whether the frame may be named is for the frame table to say.
@@ -25,12 +27,9 @@ impl Pte {
     #[inline]
     pub fn from_guest(raw: u64, level: Level) -> Result<Self, PagingError> {
         if raw & PRESENT != 0 {
-            let bad = raw & !ALLOWED;
+            let bad = raw & (!ALLOWED | BEYOND);
             if bad != 0 {
-                return Err(refusal(bad, level));
-            }
-            if Mfn::containing(raw & PTE_FRAME).is_none() {
-                return Err(PagingError::NotRam);
+                return Err(refusal(bad & !ALLOWED, level));
             }
         }
         Ok(Self(raw))
@@ -104,6 +103,7 @@ impl Pte {
 #[allow(clippy::cast_possible_truncation, reason = "at most 64")]
 fn refusal(bad: u64, level: Level) -> PagingError {
     match level {
+        _ if bad == 0 => PagingError::NotRam,
         Level::L2 | Level::L3 if bad == PAGE_SIZE_BIT => PagingError::Superpage,
         _ => PagingError::BadBit(bad.trailing_zeros() as u8),
     }

@@ -9,12 +9,12 @@ use super::frame_table::{FrameTable, PageType, State};
 use super::pte::Pte;
 use crate::addr::{Level, Mfn};
 use crate::platform::PhysMem;
-use abi::layout::{ENTRIES, HYPERVISOR_SLOT, in_hypervisor_slot, is_canonical};
+use abi::layout::{ENTRIES, HYPERVISOR_SLOT, is_canonical, is_guest_address};
 
 /// Writes `new` into entry `index` of `table`, which may be a live table of any level.
 ///
 /// Work: constant, but for the tables that the old entry kept alive: they go on the domain's worklist.
-#[inline]
+#[inline(always)]
 pub fn update_entry(
     ft: &mut FrameTable<'_>,
     mem: &mut impl PhysMem,
@@ -30,9 +30,11 @@ pub fn update_entry(
     if index >= ENTRIES {
         return Err(PagingError::NoSuchEntry);
     }
+    // By far the most frequent; apart, so that the compiler can work out what an L1 entry needs.
+    if info.kind == PageType::L1 {
+        return change(ft, mem, dom, table, index, new, Level::L1);
+    }
     match info.kind.level() {
-        // By far the most frequent; apart, so that the compiler can work out what an L1 entry needs.
-        Some(Level::L1) => change(ft, mem, dom, table, index, new, Level::L1),
         Some(level) => change_upper(ft, mem, dom, table, index, new, level),
         None => Err(PagingError::NotATable(info.kind)),
     }
@@ -67,6 +69,7 @@ fn change(
     let new = Pte::from_guest(new, level)?;
     let old = Pte::from_live_table(mem.read(table, index));
     if new.uses_the_same(old, level) {
+        ft.outdate();
         mem.write(table, index, new.raw());
         return Ok(Flush::NEEDED);
     }
@@ -81,7 +84,7 @@ fn change(
 }
 
 /// Writes `new` into the L1 entry that translates `va` in the domain's current address space.
-#[inline]
+#[inline(always)]
 pub fn update_va_mapping(
     ft: &mut FrameTable<'_>,
     mem: &mut impl PhysMem,
@@ -89,11 +92,8 @@ pub fn update_va_mapping(
     va: u64,
     new: u64,
 ) -> Result<Flush, PagingError> {
-    if !is_canonical(va) {
-        return Err(PagingError::NonCanonical);
-    }
-    if in_hypervisor_slot(va) {
-        return Err(PagingError::SlotForbidden);
+    if !is_guest_address(va) {
+        return Err(refusal(va));
     }
     let mut table = dom.root.ok_or(PagingError::NoRoot)?;
     for level in [Level::L4, Level::L3, Level::L2] {
@@ -105,4 +105,14 @@ pub fn update_va_mapping(
     }
     debug_assert_eq!(ft.page_type(table), PageType::L1);
     update_entry(ft, mem, dom, table, Level::L1.index_of(va), new)
+}
+
+/// Why an address is not a guest's.
+#[cold]
+fn refusal(va: u64) -> PagingError {
+    if is_canonical(va) {
+        PagingError::SlotForbidden
+    } else {
+        PagingError::NonCanonical
+    }
 }

@@ -4,7 +4,7 @@ use crate::addr::{DomainId, Level, Mfn};
 use crate::boot_image::DomainSpec;
 use crate::descriptor::TssState;
 use crate::domain::{Domain, End, Stage};
-use crate::hypercall::{After, Outcome, Work, World, dispatch};
+use crate::hypercall::{After, Outcome, Staging, Work, World, dispatch};
 use crate::paging::{audit, pin, set_root, unpin, update_entry};
 use crate::platform::PhysMem;
 use crate::testing::machine::{P, U, W, entry};
@@ -73,6 +73,7 @@ impl Bench {
                 common,
                 after: After::default(),
                 work: Work::PER_CALL,
+                staging: Staging::EMPTY,
             },
             domains: Vec::new(),
         };
@@ -117,6 +118,23 @@ impl Bench {
                 .by_cr3_write();
         }
         domain
+    }
+
+    /// A second root of a domain's, pinned, in which [`PAGES`] has these entries.
+    pub(crate) fn second_space(&mut self, domain: usize, entries: &[(usize, u64)]) -> Mfn {
+        let World { mem, frames, .. } = &mut self.world;
+        let dom = &mut self.domains[domain].memory;
+        let tables = [(); 4].map(|()| frames.alloc(mem, dom).unwrap());
+        for pair in tables.windows(2) {
+            mem.write(pair[0], 3, entry(pair[1], P | W | U));
+        }
+        for (index, word) in entries {
+            mem.write(tables[3], *index, *word);
+        }
+        for (level, &table) in Level::ALL.into_iter().zip(tables.iter().rev()) {
+            pin(frames, mem, dom, table, level).unwrap().by_cr3_write();
+        }
+        tables[0]
     }
 
     /// A hypercall that returns: its value, or why it was refused, and its second word. The audit is clean after it.

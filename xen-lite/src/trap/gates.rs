@@ -102,6 +102,10 @@ mod tests {
     use super::*;
     use abi::trap::flags;
 
+    fn words_of(bytes: [u8; 16]) -> [u64; 2] {
+        [0, 8].map(|at| u64::from_le_bytes(core::array::from_fn(|n| bytes[at + n])))
+    }
+
     const STUB: u64 = 0xffff_8000_0020_1234;
     const HANDLER: u64 = 0xffff_ffff_8123_4567;
 
@@ -111,7 +115,7 @@ mod tests {
         entry[1] = flags::DIRECT | dpl;
         entry[2..4].copy_from_slice(&KERNEL_CS.to_le_bytes());
         entry[8..].copy_from_slice(&HANDLER.to_le_bytes());
-        TrapTable::EMPTY.with_entries([Some(entry)]).unwrap()
+        TrapTable::EMPTY.with_entries([Some(words_of(entry))]).unwrap()
     }
 
     #[test]
@@ -162,7 +166,7 @@ mod tests {
         let mut removal = [0; 16];
         removal[0] = 0x80;
         assert_eq!(
-            Gate::of(0x80, &table.with_entries([Some(removal)]).unwrap()),
+            Gate::of(0x80, &table.with_entries([Some(words_of(removal))]).unwrap()),
             Gate::Absent
         );
     }
@@ -175,7 +179,7 @@ mod tests {
         bounce[0] = 6;
         bounce[2..4].copy_from_slice(&KERNEL_CS.to_le_bytes());
         bounce[8..].copy_from_slice(&HANDLER.to_le_bytes());
-        let table = table.with_entries([Some(bounce)]).unwrap();
+        let table = table.with_entries([Some(words_of(bounce))]).unwrap();
         assert_eq!(Gate::of(6, &table), Gate::Stub { dpl: 0, ist: 0 });
     }
 

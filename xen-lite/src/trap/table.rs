@@ -9,7 +9,7 @@
 //!
 //! A call takes effect as a whole or not at all: [`TrapTable::with_entries`] returns a new table.
 use abi::errno::Errno;
-use abi::layout::{in_hypervisor_slot, is_canonical};
+use abi::layout::{in_hypervisor_slot, is_canonical, is_guest_address};
 use abi::selector;
 use abi::trap::{
     EXCEPTIONS, FIRST_SOFTWARE_VECTOR, LAST_SOFTWARE_VECTOR, TrapInfo, TrapRefusal, flags, has_error_code,
@@ -41,6 +41,18 @@ pub enum Handler {
 }
 
 impl Handler {
+    /// Whether the upcall is masked on the way to it.
+    #[must_use]
+    pub const fn masks_events(self) -> bool {
+        matches!(
+            self,
+            Self::Bounce {
+                mask_events: true,
+                ..
+            }
+        )
+    }
+
     /// Where the handler begins, if there is one.
     #[must_use]
     pub const fn address(self) -> Option<u64> {
@@ -87,12 +99,12 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Checks an entry as it lies in the guest's memory.
+    /// Checks an entry, the two words of a [`TrapInfo`].
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn from_guest(bytes: [u8; size_of::<TrapInfo>()]) -> Result<Self, TrapRefusal> {
-        let raw = parse(bytes);
+    pub fn from_guest(words: [u64; 2]) -> Result<Self, TrapRefusal> {
+        let raw = parse(words);
         Ok(Self {
             vector: raw.vector,
             handler: check(raw)?,
@@ -102,11 +114,65 @@ impl Registration {
 
 const SOFTWARE_VECTORS: usize = (LAST_SOFTWARE_VECTOR - FIRST_SOFTWARE_VECTOR) as usize + 1;
 
+/// What is registered for one vector: the two words of an entry that was checked, without its vector. Nothing is 0, 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Packed([u64; 2]);
+
+/// In the first word: the vector, the flags, the selector.
+const VECTOR: u64 = 0xff;
+const MASKED: u64 = (flags::MASK_EVENTS as u64) << 8;
+const DIRECT: u64 = (flags::DIRECT as u64) << 8;
+const FLAT: u64 = (selector::KERNEL_CS as u64) << 16;
+
+impl Packed {
+    const NONE: Self = Self([0, 0]);
+
+    const fn of(handler: Handler) -> Self {
+        match handler {
+            Handler::None => Self::NONE,
+            Handler::Bounce {
+                cs,
+                address,
+                mask_events,
+            } => {
+                let masked = if mask_events { MASKED } else { 0 };
+                Self([(cs as u64) << 16 | masked, address])
+            }
+            Handler::Direct { address, dpl } => Self([FLAT | DIRECT | (dpl as u64) << 8, address]),
+        }
+    }
+
+    const fn handler(self) -> Handler {
+        let TrapInfo {
+            flags, cs, address, ..
+        } = parse(self.0);
+        match self.0 {
+            [0, 0] => Handler::None,
+            [head, _] if head & DIRECT != 0 => Handler::Direct {
+                address,
+                dpl: flags & flags::DPL_MASK,
+            },
+            [head, _] => Handler::Bounce {
+                cs,
+                address,
+                mask_events: head & MASKED != 0,
+            },
+        }
+    }
+
+    /// Whether a vector's gate is the same under both: who takes it, and whether events are masked on the way.
+    #[inline(always)]
+    const fn has_the_gate_of(self, Self([other, _]): Self) -> bool {
+        let Self([own, _]) = self;
+        (own | other) & DIRECT == 0 && (own ^ other) & MASKED == 0
+    }
+}
+
 /// All that a vCPU has registered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TrapTable {
-    exceptions: [Handler; EXCEPTIONS],
-    software: [Handler; SOFTWARE_VECTORS],
+    exceptions: [Packed; EXCEPTIONS],
+    software: [Packed; SOFTWARE_VECTORS],
 }
 
 impl Default for TrapTable {
@@ -118,8 +184,8 @@ impl Default for TrapTable {
 impl TrapTable {
     /// The table that a domain starts with.
     pub const EMPTY: Self = Self {
-        exceptions: [Handler::None; EXCEPTIONS],
-        software: [Handler::None; SOFTWARE_VECTORS],
+        exceptions: [Packed::NONE; EXCEPTIONS],
+        software: [Packed::NONE; SOFTWARE_VECTORS],
     };
 
     /// What is registered for `vector`.
@@ -129,19 +195,13 @@ impl TrapTable {
             None => self.exceptions.get(usize::from(vector)),
             Some(index) => self.software.get(usize::from(index)),
         };
-        slot.copied().unwrap_or(Handler::None)
+        slot.copied().unwrap_or(Packed::NONE).handler()
     }
 
     /// Whether the upcall is masked on the way to the handler of `vector`.
     #[must_use]
     pub fn masks_events(&self, vector: u8) -> bool {
-        matches!(
-            self.handler(vector),
-            Handler::Bounce {
-                mask_events: true,
-                ..
-            }
-        )
+        self.handler(vector).masks_events()
     }
 
     /// The vector whose handler begins at `address`, exceptions first.
@@ -155,8 +215,9 @@ impl TrapTable {
     /// Every vector that a guest may register, with what is registered for it.
     pub fn handlers(&self) -> impl Iterator<Item = (u8, Handler)> + '_ {
         (0u8..)
-            .zip(self.exceptions.iter().copied())
-            .chain((FIRST_SOFTWARE_VECTOR..=LAST_SOFTWARE_VECTOR).zip(self.software.iter().copied()))
+            .zip(self.exceptions.iter())
+            .chain((FIRST_SOFTWARE_VECTOR..=LAST_SOFTWARE_VECTOR).zip(self.software.iter()))
+            .map(|(vector, packed)| (vector, packed.handler()))
     }
 
     /// The table after a `set_trap_table` call with these entries; `None` is an entry that could not be read.
@@ -165,16 +226,12 @@ impl TrapTable {
     ///
     /// # Errors
     /// The first entry that may not be registered.
-    pub fn with_entries(
-        &self,
-        entries: impl IntoIterator<Item = Option<[u8; size_of::<TrapInfo>()]>>,
-    ) -> Result<Self, Refused> {
+    pub fn with_entries(&self, entries: impl IntoIterator<Item = Option<[u64; 2]>>) -> Result<Self, Refused> {
         let mut table = self.clone();
-        for (index, bytes) in (0u32..).zip(entries) {
+        for (index, words) in (0u32..).zip(entries) {
             let refused = |reason| Refused { index, reason };
-            table.set(
-                Registration::from_guest(bytes.ok_or(refused(TrapRefusal::Unreadable))?).map_err(refused)?,
-            );
+            let words = words.ok_or(refused(TrapRefusal::Unreadable))?;
+            table.set(Registration::from_guest(words).map_err(refused)?);
         }
         Ok(table)
     }
@@ -182,8 +239,27 @@ impl TrapTable {
     /// Carries a registration out.
     pub fn set(&mut self, Registration { vector, handler }: Registration) {
         if let Some(slot) = self.slot_mut(vector) {
-            *slot = handler;
+            *slot = Packed::of(handler);
         }
+    }
+
+    /// Carries out an entry if it is a bounce to the flat segment and needs no other gate than the vector has; says what the
+    /// bounce reads from now on. `None`: nothing was done.
+    #[inline(always)]
+    pub fn set_plain(&mut self, entry: CheckedEntry) -> Option<(u8, BounceEntry)> {
+        let CheckedEntry { head, address } = entry;
+        let [vector, ..] = head.to_le_bytes();
+        if head & !(VECTOR | MASKED) != FLAT || address == 0 {
+            return None;
+        }
+        let slot = self.exceptions.get_mut(usize::from(vector))?;
+        let packed = Packed([head & !VECTOR, address]);
+        if !packed.has_the_gate_of(*slot) {
+            return None;
+        }
+        *slot = packed;
+        let cs = u64::from(selector::KERNEL_CS);
+        Some((vector, BounceEntry { address, cs }))
     }
 
     /// What the bounce reads for an exception: the handler's address and selector. Both 0 where nothing is registered
@@ -199,7 +275,7 @@ impl TrapTable {
         }
     }
 
-    fn slot_mut(&mut self, vector: u8) -> Option<&mut Handler> {
+    fn slot_mut(&mut self, vector: u8) -> Option<&mut Packed> {
         match vector.checked_sub(FIRST_SOFTWARE_VECTOR) {
             None => self.exceptions.get_mut(usize::from(vector)),
             Some(index) => self.software.get_mut(usize::from(index)),
@@ -230,34 +306,95 @@ impl BounceEntry {
     }
 }
 
-/// An entry as it lies in the guest's memory.
+/// An entry as its two words say: vector, flags, selector and padding, then the address.
 #[must_use]
-pub const fn parse(bytes: [u8; size_of::<TrapInfo>()]) -> TrapInfo {
-    let [
-        vector,
-        flags,
-        cs0,
-        cs1,
-        p0,
-        p1,
-        p2,
-        p3,
-        a0,
-        a1,
-        a2,
-        a3,
-        a4,
-        a5,
-        a6,
-        a7,
-    ] = bytes;
+#[inline(always)]
+pub const fn parse([head, address]: [u64; 2]) -> TrapInfo {
+    let [vector, flags, cs0, cs1, p0, p1, p2, p3] = head.to_le_bytes();
     TrapInfo {
         vector,
         flags,
         cs: u16::from_le_bytes([cs0, cs1]),
         pad: u32::from_le_bytes([p0, p1, p2, p3]),
-        address: u64::from_le_bytes([a0, a1, a2, a3, a4, a5, a6, a7]),
+        address,
     }
+}
+
+/// By vector: the exceptions that a guest may register.
+static GUEST_EXCEPTIONS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut vector = 0;
+    while vector < EXCEPTIONS {
+        #[allow(clippy::indexing_slicing, reason = "a constant")]
+        {
+            table[vector] = is_guest_exception(vector as u8);
+        }
+        vector += 1;
+    }
+    table
+};
+
+/// Entries that were checked and may be registered, each the two words of a [`TrapInfo`].
+#[derive(Clone, Copy, Debug)]
+pub struct Checked<'a>(&'a [[u64; 2]]);
+
+impl<'a> Checked<'a> {
+    /// Checks all entries of a table. Nearly every one is seen to be good at a glance.
+    ///
+    /// # Errors
+    /// The first that may not be registered.
+    #[inline(always)]
+    pub fn from_guest(entries: &'a [[u64; 2]]) -> Result<Self, Refused> {
+        for (index, entry) in entries.iter().enumerate() {
+            let [head, address] = *entry;
+            if !is_plain_bounce(head, address)
+                && let Err(reason) = check_slowly(head, address)
+            {
+                let index = index as u32;
+                return Err(Refused { index, reason });
+            }
+        }
+        Ok(Self(entries))
+    }
+
+    /// One after the other.
+    #[inline(always)]
+    pub fn entries(self) -> impl Iterator<Item = CheckedEntry> + 'a {
+        self.0.iter().map(|[head, address]| CheckedEntry {
+            head: *head,
+            address: *address,
+        })
+    }
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckedEntry {
+    head: u64,
+    address: u64,
+}
+
+impl CheckedEntry {
+    /// What it asks for.
+    #[must_use]
+    pub fn registration(self) -> Option<Registration> {
+        Registration::from_guest([self.head, self.address]).ok()
+    }
+}
+
+#[inline(never)]
+fn check_slowly(head: u64, address: u64) -> Result<(), TrapRefusal> {
+    check(parse([head, address])).map(|_| ())
+}
+
+/// Whether an entry asks for what nearly all do, a bounce to the flat segment, and for nothing that [`check`] would not allow.
+#[inline(always)]
+fn is_plain_bounce(head: u64, address: u64) -> bool {
+    let [vector, ..] = head.to_le_bytes();
+    head & !(VECTOR | MASKED) == FLAT
+        && GUEST_EXCEPTIONS.get(usize::from(vector)) == Some(&true)
+        && address != 0
+        && is_guest_address(address)
 }
 
 /// The handler that an entry asks for.

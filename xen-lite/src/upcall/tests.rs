@@ -1,5 +1,5 @@
 //! When the upcall is entered, on which frame, and which stacks end a guest.
-use super::{Entry, Upcall, enter};
+use super::{AfterCall, Entry, Upcall, after_call, enter};
 use crate::testing::world::{Bench, at};
 use abi::layout::{SLOT_BASE, SLOT_END};
 use abi::reason::Reason;
@@ -154,4 +154,45 @@ fn a_stack_that_cannot_take_the_word_ends_the_guest_for_that_stacks_reason() {
             "the record shows where it was"
         );
     }
+}
+
+#[test]
+fn after_a_hypercall_the_same_is_decided_without_a_look_at_the_stack() {
+    for flags in [0, 1, 0x100, 0x101, 0x80, 0xff01, 0x1_0000, 0x1_0001] {
+        for rip in [
+            0x3000,
+            UPCALL.region_start,
+            UPCALL.region_end - 1,
+            UPCALL.region_end,
+        ] {
+            let mut bench = due(rip, at(1, 64));
+            bench.set_shared(0, 0, flags);
+            let after = after_call(&mut bench.world.mem, &bench.domains[0]);
+            let masked = bench.shared(0, 0);
+            let mut other = due(rip, at(1, 64));
+            other.set_shared(0, 0, flags);
+            let entry = entered(&mut other);
+            let moved = other.domains[0].vcpu.registers.rip != rip;
+            let expected = match (entry, moved) {
+                (Entry::Bounce, _) => AfterCall::Bounce,
+                (Entry::AsItIs, true) => AfterCall::InRegion,
+                (Entry::AsItIs, false) => AfterCall::AsItIs,
+                (Entry::Kill(..), _) => panic!("the stack is good"),
+            };
+            assert_eq!(after, expected, "flags {flags:#x}, rip {rip:#x}");
+            // Inside the region it is left to `enter`, which masks.
+            let as_it_was = if after == AfterCall::InRegion {
+                flags
+            } else {
+                other.shared(0, 0)
+            };
+            assert_eq!(masked, as_it_was);
+        }
+    }
+    let mut bench = due(0x3000, at(1, 0));
+    bench.domains[0].vcpu.upcall = None;
+    assert_eq!(
+        after_call(&mut bench.world.mem, &bench.domains[0]),
+        AfterCall::AsItIs
+    );
 }

@@ -127,10 +127,10 @@ fn a_new_life_finds_nothing_of_the_last() {
             world.mem.write(frame, index, 0x5ec2e7);
         }
     }
-    let mut entry = [0; 16];
-    entry[0] = abi::trap::vector::PF;
-    entry[2..4].copy_from_slice(&KERNEL_CS.to_le_bytes());
-    entry[8..].copy_from_slice(&0x40_1000_u64.to_le_bytes());
+    let entry = [
+        u64::from(abi::trap::vector::PF) | u64::from(KERNEL_CS) << 16,
+        0x40_1000,
+    ];
     vcpu.traps = TrapTable::EMPTY.with_entries([Some(entry)]).unwrap();
     vcpu.syscall_entry = Some(1);
     vcpu.upcall = Some(Upcall {

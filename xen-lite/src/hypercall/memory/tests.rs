@@ -277,3 +277,42 @@ fn a_mapping_by_address_has_known_flags() {
         assert_eq!(asked, (Ok(0), 0));
     }
 }
+
+#[test]
+fn requests_whose_page_is_mapped_elsewhere_meanwhile_are_read_there_from_the_next_lot_on() {
+    let mut bench = Bench::new(1);
+    let list = at(0, 0);
+    let new = bench.page(0, at(5, 0));
+    let table = bench.page(0, at(3, 0));
+    let marks = |mark: u64| [table.address() + 8 * 100, mark << 12];
+    // The first request gives the list's address another page; the 32 of its lot were copied before.
+    let remap = [table.address(), new.address() | 0b11];
+    let mut requests = vec![remap];
+    requests.resize(40, marks(1));
+    bench.write(0, list, requests.as_flattened());
+    let mut others = vec![marks(2); 32];
+    others.resize(40, marks(3));
+    bench.write(0, at(5, 0), others.as_flattened());
+    assert_eq!(bench.ask(0, Hypercall::MmuUpdate, &[list, 40]), (Ok(0), 40));
+    assert_eq!(
+        bench.world.mem.read(table, 100),
+        3 << 12,
+        "the old page's first lot, then what the new page holds"
+    );
+    assert_eq!(bench.page(0, list), new);
+}
+
+#[test]
+fn requests_whose_page_is_taken_away_meanwhile_end_the_batch_with_their_lot() {
+    let mut bench = Bench::new(1);
+    let list = at(0, 0);
+    let table = bench.page(0, at(3, 0));
+    let mut requests = vec![[table.address(), 0]];
+    requests.resize(40, [table.address() + 8 * 100, 1 << 12]);
+    bench.write(0, list, requests.as_flattened());
+    assert_eq!(
+        bench.ask(0, Hypercall::MmuUpdate, &[list, 40]),
+        (Err(Errno::Fault), 32)
+    );
+    assert_eq!(bench.world.mem.read(table, 100), 1 << 12);
+}

@@ -1,13 +1,12 @@
 //! Batches that are badly made, badly placed, or change while they are carried out.
 use crate::addr::Mfn;
-use crate::hypercall::After;
 use crate::platform::PhysMem;
 use crate::testing::world::{Bench, at};
 use abi::console::ConsoleIo;
 use abi::errno::Errno;
 use abi::event::EventChannelOp;
 use abi::hypercall::Hypercall;
-use abi::mmu::PTE_FRAME;
+use abi::mmu::{MmuextCommand, PTE_FRAME};
 use abi::multicall::MAX_ENTRIES;
 use abi::sched::{SchedOp, ShutdownReason};
 
@@ -264,11 +263,84 @@ fn what_entries_leave_to_be_done_is_left_by_the_batch() {
     let base = entry(Hypercall::SetSegmentBase, [1, 0x1000, 0, 0, 0]);
     bench.write(0, list, &[timer, write, base].concat());
     assert_eq!(batch(&mut bench, list, 3), (Ok(0), 3));
-    let expected = After {
-        bases: [None, Some(0x1000)],
-        notified: true,
-        written: true,
-    };
-    assert_eq!(bench.world.after, expected);
+    let after = &mut bench.world.after;
+    assert_eq!(after.take_bases(), [None, Some(0x1000)]);
+    assert!(after.take_notified() && after.take_written());
+    assert!(after.is_nothing());
     assert_eq!(bench.domains[0].vcpu.timer_ns, Some(5));
+}
+
+#[test]
+fn a_list_that_is_mapped_elsewhere_meanwhile_goes_on_there() {
+    let mut bench = Bench::new(1);
+    let list = at(0, 0);
+    let (old, new) = (bench.page(0, list), bench.page(0, at(5, 0)));
+    let remap = entry(Hypercall::UpdateVaMapping, [list, new.address() | 0b11, 0, 0, 0]);
+    let status = entry(
+        Hypercall::EventChannelOp,
+        [EventChannelOp::Status.raw(), 1, 0, 0, 0],
+    );
+    bench.write(0, list, &[visible(), remap, status, status].concat());
+    bench.write(0, at(5, 0), &[visible(), status, visible(), visible()].concat());
+    assert_eq!(batch(&mut bench, list, 4), (Ok(0), 4));
+    assert_eq!(opened(&bench), 3, "one of the old list, two of the new");
+    let word = |mfn, index| bench.world.mem.read(mfn, index);
+    assert_eq!(
+        word(old, 1),
+        1,
+        "the first result was written while the old page was there"
+    );
+    assert_eq!(
+        (word(old, 9), word(old, 17), word(old, 25)),
+        (0xeeee, 0xeeee, 0xeeee)
+    );
+    assert_eq!(
+        (word(new, 1), word(new, 9), word(new, 17), word(new, 25)),
+        (0xeeee, 0, 2, 3)
+    );
+}
+
+#[test]
+fn a_list_under_another_root_goes_on_there() {
+    let mut bench = Bench::new(1);
+    let list = at(0, 0);
+    let old = bench.page(0, list);
+    let new = bench.page(0, at(5, 0));
+    let root = bench.second_space(
+        0,
+        &[
+            (0, new.address() | 0b11),
+            (1, bench.page(0, at(1, 0)).address() | 0b11),
+        ],
+    );
+    bench.write(
+        0,
+        at(1, 0),
+        &[u64::from(MmuextCommand::NewBaseptr.raw()), u64::from(root.0), 0],
+    );
+    let switch = entry(Hypercall::MmuextOp, [at(1, 0), 1, 0, 0, 0]);
+    let none = [0; 8];
+    bench.write(0, list, &[switch, none, none].concat());
+    bench.write(0, at(5, 0), &[none, visible(), visible()].concat());
+    assert_eq!(batch(&mut bench, list, 3), (Ok(0), 3));
+    assert_eq!(opened(&bench), 2, "the entries are the new space's");
+    let word = |mfn, index| bench.world.mem.read(mfn, index);
+    assert_eq!((word(old, 1), word(old, 9), word(old, 17)), (0xeeee, 0, 0));
+    assert_eq!((word(new, 1), word(new, 9), word(new, 17)), (0, 1, 2));
+}
+
+#[test]
+fn an_entry_that_clears_the_accessed_and_dirty_bits_of_its_list_finds_them_set_again() {
+    let mut bench = Bench::new(1);
+    let list = at(0, 0);
+    let page = bench.page(0, list);
+    let table = bench.page(0, at(3, 0));
+    let clear = entry(Hypercall::UpdateVaMapping, [list, page.address() | 0b11, 0, 0, 0]);
+    bench.write(0, list, &[visible(), clear].concat());
+    assert_eq!(batch(&mut bench, list, 2), (Ok(0), 2));
+    assert_eq!(
+        bench.world.mem.read(table, 0),
+        page.address() | 0b110_0011,
+        "the result was written after"
+    );
 }

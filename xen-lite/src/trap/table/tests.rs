@@ -23,6 +23,12 @@ fn direct(vector: u8, dpl: u8) -> TrapInfo {
     }
 }
 
+fn words(raw: TrapInfo) -> [u64; 2] {
+    let bytes = bytes(raw);
+    let word = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().unwrap());
+    [word(0), word(8)]
+}
+
 fn bytes(raw: TrapInfo) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[0] = raw.vector;
@@ -34,7 +40,7 @@ fn bytes(raw: TrapInfo) -> [u8; 16] {
 }
 
 fn register(entries: &[TrapInfo]) -> Result<TrapTable, Refused> {
-    TrapTable::EMPTY.with_entries(entries.iter().map(|raw| Some(bytes(*raw))))
+    TrapTable::EMPTY.with_entries(entries.iter().map(|raw| Some(words(*raw))))
 }
 
 fn refusal(raw: TrapInfo) -> TrapRefusal {
@@ -54,7 +60,7 @@ fn an_entry_is_read_field_by_field() {
     };
     let expected: Vec<u8> = (1..=16).collect();
     assert_eq!(bytes(raw).to_vec(), expected);
-    assert_eq!(parse(bytes(raw)), raw);
+    assert_eq!(parse(words(raw)), raw);
 }
 
 #[test]
@@ -280,7 +286,7 @@ fn a_refused_entry_leaves_no_trace_of_the_others() {
         let mut entries = [entry(0), entry(3), entry(6), entry(13), entry(16)];
         entries[position].cs = selector::HYPERVISOR_CS;
         let refused = before
-            .with_entries(entries.map(|raw| Some(bytes(raw))))
+            .with_entries(entries.map(|raw| Some(words(raw))))
             .unwrap_err();
         assert_eq!(
             refused,
@@ -298,7 +304,7 @@ fn a_refused_entry_leaves_no_trace_of_the_others() {
 #[test]
 fn an_unreadable_entry_is_a_fault_at_its_index() {
     let refused = TrapTable::EMPTY
-        .with_entries([Some(bytes(entry(14))), None])
+        .with_entries([Some(words(entry(14))), None])
         .unwrap_err();
     assert_eq!(
         refused,
@@ -331,7 +337,7 @@ fn address_0_removes_and_vectors_not_named_stay() {
         vector: 6,
         ..TrapInfo::default()
     };
-    let table = table.with_entries([Some(bytes(removal))]).unwrap();
+    let table = table.with_entries([Some(words(removal))]).unwrap();
     assert_eq!(table.handler(6), Handler::None);
     assert_ne!(table.handler(14), Handler::None);
     assert_eq!(table.with_entries([]).unwrap(), table);
