@@ -56,6 +56,11 @@ const HEAP_SIZE: u64 = 4 * (MAX_DOMAINS * size_of::<Domain>()).next_power_of_two
 #[global_allocator]
 static HEAP: LockedHeap<32> = LockedHeap::empty();
 
+/// Bytes of the heap that are in use, as its blocks are.
+fn heap_used() -> u64 {
+    HEAP.lock().stats_alloc_actual() as u64
+}
+
 /// Where the boot set saves registers: those of the self-test.
 struct IdleRegisters(UnsafeCell<Registers>);
 // SAFETY: only the switcher writes it, only `idle_registers` reads it, never at once.
@@ -166,6 +171,7 @@ impl Machine {
             self_test,
         });
         let image = self.image;
+        let heap = heap_used();
         self.domains.reserve_exact(image.domain_count() as usize);
         for (number, spec) in image.domains().enumerate() {
             let set = new_set(&mut self.world, 0, TssState::Busy);
@@ -181,6 +187,11 @@ impl Machine {
             let end = &raw const domain.vcpu.registers as u64 + size_of::<Registers>() as u64;
             domain.vcpu.registers_end = end;
         }
+        report::record(&Record::Kept {
+            domains: self.domains.len() as u64,
+            frames: u64::from(frames - self.world.frames.free_count()),
+            heap: heap_used() - heap,
+        });
         self.terminal
             .introduce(&self.domains, image.console_domain() as usize);
         for (index, domain) in self.domains.iter().enumerate() {

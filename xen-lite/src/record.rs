@@ -32,6 +32,15 @@ pub enum Record<'a> {
         /// The boot self-test.
         self_test: SelfTest,
     },
+    /// What the hypervisor keeps of its own for all domains, beyond their memory.
+    Kept {
+        /// How many domains there are.
+        domains: u64,
+        /// Frames: virtual CPUs' pages and vector states.
+        frames: u64,
+        /// Bytes of the heap: their records.
+        heap: u64,
+    },
     /// A domain has started.
     DomainStart(Identity<'a>),
     /// A domain has shut down in order.
@@ -88,6 +97,11 @@ impl Display for Record<'_> {
                     "event=start version={version} frames={frames} self-test={self_test}"
                 )
             }
+            Self::Kept {
+                domains,
+                frames,
+                heap,
+            } => write!(f, "event=kept domains={domains} frames={frames} heap={heap}"),
             Self::DomainStart(identity) => write!(f, "event=domain-start {identity}"),
             Self::Shutdown {
                 identity,
@@ -180,6 +194,14 @@ mod tests {
                     self_test: SelfTest::NullSsUnsafe,
                 },
                 "xen-lite: event=start version=0.1 frames=9 self-test=null-ss-unsafe",
+            ),
+            (
+                Record::Kept {
+                    domains: 2,
+                    frames: 16,
+                    heap: 65536,
+                },
+                "xen-lite: event=kept domains=2 frames=16 heap=65536",
             ),
             (
                 Record::DomainStart(WEB),

@@ -4,6 +4,7 @@
 //! figures are of Xen 4.17 with paravirtual 64-bit guests on the same emulator, counted in the same way.
 use super::FAILED;
 use crate::cli;
+use crate::machine_line::MachineLine;
 use crate::qemu::Clock;
 use crate::scene::{Options, Scene};
 use anyhow::{Result, bail};
@@ -12,6 +13,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const SCENE: &str = "[[domain]]\nname = \"bench\"\nkernel = \"bench\"\nmemory = \"4M\"\n";
+/// Two guests that do nothing but yield to each other.
+const SWITCH_SCENE: &str = "\
+    [[domain]]\nname = \"bench\"\nkernel = \"bench\"\ncmdline = \"role=switcher\"\nmemory = \"1M\"\n\
+    [[domain]]\nname = \"peer\"\nkernel = \"bench\"\ncmdline = \"role=peer\"\nmemory = \"1M\"\n";
+/// A row that is no count of instructions, and comes from the hypervisor's own record.
+const MEMORY: &str = "memory-per-domain";
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Name in the guest's output, what it is, and Xen's count where Xen has the same primitive.
@@ -28,7 +35,33 @@ const PRIMITIVES: &[(&str, &str, Option<u64>)] = &[
     ),
     ("page-fault-ring-3", "#PF from ring 3 and back", Some(841)),
     ("page-fault-ring-1", "#PF from ring 1 and back", Some(727)),
+    (
+        "bounced-int3-ring-3",
+        "int3 from ring 3, bounced, and back",
+        Some(778),
+    ),
+    ("int3-ring-1", "int3 from ring 1, direct, and back", Some(652)),
+    (
+        "direct-int-ring-1",
+        "int 0x41 from ring 1, direct, and back",
+        Some(661),
+    ),
+    (
+        "bounced-int3-ring-1",
+        "int3 from ring 1, bounced, and back",
+        Some(652),
+    ),
     ("syscall", "syscall from ring 3 and back", Some(697)),
+    (
+        "demand-ring-3",
+        "demand fault from ring 3: #PF, mapped, and back",
+        Some(1690),
+    ),
+    (
+        "demand-ring-1",
+        "demand fault from ring 1: #PF, mapped, and back",
+        Some(1576),
+    ),
     ("null-hypercall", "null hypercall (xen_version)", Some(283)),
     ("bad-hypercall", "hypercall with a bad number", Some(239)),
     (
@@ -41,6 +74,16 @@ const PRIMITIVES: &[(&str, &str, Option<u64>)] = &[
         "update-va-map",
         "update_va_mapping, empty to RW, invlpg",
         Some(851),
+    ),
+    (
+        "update-va-map-no-flush",
+        "update_va_mapping, empty to RW, no flush",
+        Some(785),
+    ),
+    (
+        "multicall-update-va",
+        "multicall of 32 update_va_mapping, per entry",
+        Some(713),
     ),
     (
         "update-va-unmap",
@@ -92,6 +135,26 @@ const PRIMITIVES: &[(&str, &str, Option<u64>)] = &[
         "mmu_update RW to empty, batch of 128, per entry",
         Some(481),
     ),
+    (
+        "mmu-read-only-1",
+        "mmu_update RW to RO, batch of 1, per entry",
+        Some(1075),
+    ),
+    (
+        "mmu-read-only-128",
+        "mmu_update RW to RO, batch of 128, per entry",
+        Some(661),
+    ),
+    (
+        "mmu-accessed-1",
+        "mmu_update only the A bit, batch of 1, per entry",
+        Some(772),
+    ),
+    (
+        "mmu-accessed-32",
+        "mmu_update only the A bit, batch of 32, per entry",
+        Some(368),
+    ),
     ("mmu-machphys", "mmu_update MACHPHYS, 1 entry", Some(535)),
     ("invlpg", "mmuext_op invlpg", Some(490)),
     ("tlb-flush", "mmuext_op tlb flush", Some(504)),
@@ -121,19 +184,34 @@ const PRIMITIVES: &[(&str, &str, Option<u64>)] = &[
         Some(580),
     ),
     ("event-round-trip", "event to self, upcall, and back", Some(910)),
+    (
+        "vcpu-switch",
+        "yield to another vCPU until it runs (half a round)",
+        Some(2902),
+    ),
+    (
+        MEMORY,
+        "hypervisor's memory per domain beyond its own, KiB",
+        Some(84),
+    ),
 ];
 
 pub(super) fn execute(arguments: &cli::Bench) -> Result<ExitCode> {
-    let scene = Scene::from_toml(SCENE)?;
-    let mut options = Options::new("bench");
-    options.clock = Clock::Instructions;
-    options.limit = Some(LIMIT);
-    let outcome = scene.boot(&options)?;
-    if !outcome.verdict.is_good() {
-        eprintln!("{}", outcome.report());
-        return Ok(ExitCode::from(FAILED));
+    let mut all = Vec::new();
+    for (name, scene) in [("bench", SCENE), ("bench-switch", SWITCH_SCENE)] {
+        let mut options = Options::new(name);
+        options.clock = Clock::Instructions;
+        options.limit = Some(LIMIT);
+        let outcome = Scene::from_toml(scene)?.boot(&options)?;
+        if !outcome.verdict.is_good() {
+            eprintln!("{}", outcome.report());
+            return Ok(ExitCode::from(FAILED));
+        }
+        all.extend(counts(&outcome.console));
+        let kept = outcome.machine_lines.iter().find_map(kept_kib);
+        all.extend(kept.map(|kib| (MEMORY.to_owned(), kib)));
     }
-    let counts = counts(&outcome.console);
+    let counts = all;
     let missing: Vec<&str> = PRIMITIVES
         .iter()
         .map(|(name, ..)| *name)
@@ -161,6 +239,14 @@ fn counts(console: &str) -> Vec<(String, u64)> {
         Some((name.to_owned(), count.parse().ok()?))
     };
     console.lines().filter_map(parse).collect()
+}
+
+/// What the hypervisor keeps for each domain, in KiB, by its record.
+fn kept_kib(line: &MachineLine) -> Option<u64> {
+    let number = |key| line.get(key)?.parse::<u64>().ok();
+    let bytes = 4096 * number("frames")? + number("heap")?;
+    let domains = number("domains")?.max(1);
+    (line.get("event") == Some("kept")).then(|| bytes.div_ceil(domains * 1024))
 }
 
 fn count_of(counts: &[(String, u64)], wanted: &str) -> Option<u64> {

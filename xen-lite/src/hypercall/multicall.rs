@@ -1,5 +1,6 @@
 //! Several hypercalls for one entry.
 use super::{Caller, Outcome, Work, World, carry_out};
+use crate::domain::Domain;
 use crate::guest_mem::{Window, copy_to_guest, read_array};
 use crate::platform::PhysMem;
 use abi::errno::Errno;
@@ -87,10 +88,31 @@ fn one(
             Ok(())
         }
         _ => {
-            let results = [value, detail].map(u64::to_le_bytes);
             let result = address.checked_add(RESULT).ok_or((Errno::Fault, 1))?;
-            copy_to_guest(frames, mem, &domain.memory, result, results.as_flattened())
-                .map_err(|fault| (fault.errno(), 1))
+            write_anew(world, domain, result, [value, detail], list).map_err(|errno| (errno, 1))
+        }
+    }
+}
+
+/// Writes two words where the guest's address leads now.
+#[inline(never)]
+fn write_anew(
+    world: &mut World<'_, impl PhysMem>,
+    domain: &Domain,
+    address: u64,
+    words: [u64; 2],
+    list: &mut Window,
+) -> Result<(), Errno> {
+    let World { mem, frames, .. } = world;
+    match list.words(frames, mem, &domain.memory, address, 2) {
+        Some((mfn, first)) => {
+            mem.write_array(mfn, first, words);
+            Ok(())
+        }
+        None => {
+            let bytes = words.map(u64::to_le_bytes);
+            copy_to_guest(frames, mem, &domain.memory, address, bytes.as_flattened())
+                .map_err(|fault| fault.errno())
         }
     }
 }

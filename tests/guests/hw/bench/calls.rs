@@ -18,7 +18,7 @@ const READ_ONLY: u64 = 0b01;
 const ACCESSED: u64 = 1 << 5;
 const NO_EXECUTE: u64 = 1 << 63;
 
-fn rdtsc() -> u64 {
+pub(super) fn rdtsc() -> u64 {
     // SAFETY: every CPU with long mode has it, and ring 1 may use it.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
@@ -174,6 +174,14 @@ fn mappings() {
         || set(first ^ ACCESSED, UVMF_NONE),
         || set(first, UVMF_NONE),
     );
+    set(0, UVMF_NONE);
+    report(
+        "update-va-map-no-flush",
+        1,
+        || set(first, UVMF_NONE),
+        || set(0, UVMF_NONE),
+    );
+    set(first, UVMF_NONE);
     let other = first & !abi::mmu::PTE_FRAME | entries[1] & abi::mmu::PTE_FRAME;
     report(
         "update-va-other",
@@ -182,6 +190,26 @@ fn mappings() {
         || set(first, UVMF_NONE),
     );
 
+    batches(va, &entries);
+    let frame = first & abi::mmu::PTE_FRAME;
+    let machphys = [MmuUpdate {
+        pointer: frame | MMU_MACHPHYS_UPDATE,
+        value: memory::pfn(frame >> 12),
+    }];
+    report("mmu-machphys", 1, || update(&machphys), || {});
+}
+
+fn update(requests: &[MmuUpdate]) {
+    hypercall(
+        Hypercall::MmuUpdate,
+        [requests.as_ptr() as u64, requests.len() as u64],
+    );
+}
+
+/// Batches of updates of pages from `va` on, which are mapped by `entries`. The stack is short, so that it has room for two
+/// long lists at a time.
+#[inline(never)]
+fn batches(va: u64, entries: &[u64; 128]) {
     let pointer = |page: usize| memory::leaf(va + page as u64 * PAGE_SIZE).machine;
     let maps: [MmuUpdate; 128] = core::array::from_fn(|page| MmuUpdate {
         pointer: pointer(page),
@@ -191,12 +219,6 @@ fn mappings() {
         pointer: pointer(page),
         value: 0,
     });
-    let update = |requests: &[MmuUpdate]| {
-        hypercall(
-            Hypercall::MmuUpdate,
-            [requests.as_ptr() as u64, requests.len() as u64],
-        );
-    };
     update(&unmaps);
     for (name, count) in [
         ("mmu-map-1", 1),
@@ -211,21 +233,53 @@ fn mappings() {
             || update(&unmaps[..count]),
         );
     }
+    list_of_updates(va, entries, &unmaps[..32]);
     update(&maps);
-    for (name, count) in [("mmu-unmap-1", 1), ("mmu-unmap-128", 128)] {
+    report_changes(&maps, |_| 0, &[("mmu-unmap-1", 1), ("mmu-unmap-128", 128)]);
+    report_changes(
+        &maps,
+        |value| value & !2,
+        &[("mmu-read-only-1", 1), ("mmu-read-only-128", 128)],
+    );
+    report_changes(
+        &maps,
+        |value| value ^ ACCESSED,
+        &[("mmu-accessed-1", 1), ("mmu-accessed-32", 32)],
+    );
+}
+
+/// Changes the entries of mapped pages, and back.
+#[inline(never)]
+fn report_changes(maps: &[MmuUpdate; 128], change: fn(u64) -> u64, rows: &[(&str, usize)]) {
+    let changed = maps.map(|map| MmuUpdate {
+        value: change(map.value),
+        ..map
+    });
+    for &(name, count) in rows {
         report(
             name,
             count as u64,
-            || update(&unmaps[..count]),
+            || update(&changed[..count]),
             || update(&maps[..count]),
         );
     }
-    let frame = first & abi::mmu::PTE_FRAME;
-    let machphys = [MmuUpdate {
-        pointer: frame | MMU_MACHPHYS_UPDATE,
-        value: memory::pfn(frame >> 12),
-    }];
-    report("mmu-machphys", 1, || update(&machphys), || {});
+}
+
+/// 32 calls in one, each of which maps a page; `unmaps` takes them away again.
+#[inline(never)]
+fn list_of_updates(va: u64, entries: &[u64; 128], unmaps: &[MmuUpdate]) {
+    let calls: [MulticallEntry; 32] = core::array::from_fn(|page| MulticallEntry {
+        number: Hypercall::UpdateVaMapping.raw(),
+        arguments: [va + page as u64 * PAGE_SIZE, entries[page], UVMF_NONE, 0, 0],
+        ..MulticallEntry::default()
+    });
+    let list = calls.as_ptr() as u64;
+    report(
+        "multicall-update-va",
+        32,
+        || hypercall(Hypercall::Multicall, [list, 32]),
+        || update(unmaps),
+    );
 }
 
 fn roots() {

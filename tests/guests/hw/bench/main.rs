@@ -6,13 +6,15 @@
 #![no_main]
 
 mod calls;
+mod faults;
+mod switch;
 
 use abi::hypercall::Hypercall;
 use abi::trap::vector;
 use abi::version::XenVersion;
 use guests::runtime::frame::Frame;
-use guests::runtime::{call, code, memory, trap};
-use guests::{check, check_eq, println, program};
+use guests::runtime::{call, code, memory, start_info, trap};
+use guests::{check, check_eq, command_line, println, program};
 
 program!(main);
 
@@ -74,11 +76,17 @@ fn measure(ring: Ring, body: &[u8], rax: u64) -> u64 {
     let hole = memory::user_area(1);
     (0..BATCHES).fold(u64::MAX, |least, _| {
         let mut frame = frame;
-        (frame.r13, frame.rbx, frame.r14) = (ROUNDS, hole, rax);
-        let found = trap::run(&frame);
-        check_eq!(found.vector, u64::from(END), "the loop ends");
-        least.min(found.rax.wrapping_sub(found.r12))
+        (frame.rbx, frame.r14) = (hole, rax);
+        least.min(batch(&mut frame))
     })
+}
+
+/// Ticks of one batch.
+fn batch(frame: &mut Frame) -> u64 {
+    frame.r13 = ROUNDS;
+    let found = trap::run(frame);
+    check_eq!(found.vector, u64::from(END), "the loop ends");
+    found.rax.wrapping_sub(found.r12)
 }
 
 /// #UD is measured too: the loops end with it at a place of their own.
@@ -91,8 +99,35 @@ fn report(name: &str, ring: Ring, body: &[u8], rax: u64, extra: u64) {
     println!("bench {name} {}", per_round - extra);
 }
 
+/// The same ways for other vectors and from ring 1.
+fn others() {
+    let back = code::kernel(&[0x48, 0xcf]);
+    trap::register(trap::direct(vector::BP, back));
+    report("int3-ring-1", Ring::One, &[0xcc], 0, 0);
+    trap::register(trap::direct(0x41, back));
+    report("direct-int-ring-1", Ring::One, &[0xcd, 0x41], 0, 0);
+    trap::install();
+    trap::register(trap::bounced(
+        vector::BP,
+        code::kernel(&[0x48, 0x83, 0xc4, 0x08, 0x48, 0xcf]),
+    ));
+    report("bounced-int3-ring-3", Ring::Three, &[0xcc], 0, 0);
+    report("bounced-int3-ring-1", Ring::One, &[0xcc], 0, 0);
+    trap::install();
+}
+
 fn main() {
     trap::install();
+    let line = command_line::text(&start_info().command_line);
+    match command_line::value(line, "role") {
+        Some("switcher") => switch::count(),
+        Some("peer") => switch::answer(),
+        _ => alone(),
+    }
+}
+
+/// All that one guest can count.
+fn alone() {
     // int 0x80, direct: the handler is iretq.
     trap::register(trap::direct(0x80, code::kernel(&[0x48, 0xcf])));
     report("direct-int80", Ring::Three, &[0xcd, 0x80], 0, 0);
@@ -146,6 +181,8 @@ fn main() {
         0,
         2,
     );
+    others();
+    faults::run();
     calls::run();
     println!("bench done");
 }

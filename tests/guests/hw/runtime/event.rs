@@ -61,6 +61,14 @@ pub fn has_fired(port: u64) -> bool {
     word.load(Ordering::SeqCst) & bit != 0
 }
 
+/// Forgets that a port has fired, and that anything is pending.
+pub fn clear(port: u64) {
+    let (word, bit) = bit_of(PORTS_PENDING, port);
+    word.fetch_and(!bit, Ordering::SeqCst);
+    self::word(SELECTOR).store(0, Ordering::SeqCst);
+    byte(PENDING).store(0, Ordering::SeqCst);
+}
+
 /// Masks a port.
 pub fn mask_port(port: u64) {
     let (word, bit) = bit_of(PORTS_MASK, port);
