@@ -1,15 +1,15 @@
 //! Ends with a reason: a guest's (recorded, everybody else goes on) and the hypervisor's own (the machine stops).
 use crate::machine::Machine;
 use crate::memory::DirectMap;
-use crate::serial::Uart;
 use crate::terminal::Terminal;
-use crate::{entry, power, report, switcher};
+use crate::{entry, ports, power, switcher};
 use abi::layout::is_canonical;
 use abi::reason::Reason;
 use abi::trap::BounceFrame;
-use core::fmt::{self, Write};
+use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
-use xen_lite::crash::{self, CrashRecord, Delivery, Walk, WalkLine};
+use xen_lite::crash::death::{Death, interrupted};
+use xen_lite::crash::{CrashRecord, Delivery, Walk, WalkLine};
 use xen_lite::domain::Domain;
 use xen_lite::domain::build::BuildError;
 use xen_lite::guest_mem::{self, Access, Refusal, Smep};
@@ -17,89 +17,6 @@ use xen_lite::hypercall::World;
 use xen_lite::switcher::Registers;
 use xen_lite::trap::table::{BounceEntry, Handler};
 use xen_lite::trap::verdict::{Fault, Window};
-
-/// Why a guest is killed, with what is known of it: a [`CrashRecord`] to be.
-#[derive(Clone, Copy)]
-pub(crate) struct Death {
-    pub(crate) reason: Reason,
-    fault: Option<Fault>,
-    delivery: Option<Delivery>,
-    entry_point: Option<u64>,
-    code: Option<u64>,
-    /// The address whose walk is shown, and what was wanted of it.
-    walked: Option<(u64, Access)>,
-    registers: Option<crash::Registers>,
-}
-
-impl Death {
-    pub(crate) const fn new(reason: Reason) -> Self {
-        Self {
-            reason,
-            fault: None,
-            delivery: None,
-            entry_point: None,
-            code: None,
-            walked: None,
-            registers: None,
-        }
-    }
-
-    pub(crate) const fn fault(mut self, fault: Fault) -> Self {
-        self.fault = Some(fault);
-        self
-    }
-
-    pub(crate) const fn delivery(mut self, delivery: Delivery) -> Self {
-        self.delivery = Some(delivery);
-        self
-    }
-
-    /// An entry point that could not be fetched.
-    pub(crate) const fn entry_point(mut self, address: u64) -> Self {
-        self.entry_point = Some(address);
-        self
-    }
-
-    pub(crate) const fn walked(mut self, address: u64, access: Access) -> Self {
-        self.walked = Some((address, access));
-        self
-    }
-
-    pub(crate) const fn code(mut self, code: u64) -> Self {
-        self.code = Some(code);
-        self
-    }
-
-    /// The guest as it was interrupted, whole.
-    pub(crate) fn registers(mut self, registers: &Registers) -> Self {
-        let Registers {
-            rip,
-            cs,
-            rflags,
-            rsp,
-            ss,
-            ..
-        } = *registers;
-        self.registers = Some(interrupted(registers, [rip, cs, rflags, rsp, ss].map(Some)));
-        self
-    }
-}
-
-/// General registers from `saved`, the rest from the interrupted frame as far as it was found.
-fn interrupted(saved: &Registers, [rip, cs, rflags, rsp, ss]: [Option<u64>; 5]) -> crash::Registers {
-    let r = saved;
-    let general = [
-        r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15,
-    ];
-    crash::Registers {
-        general: general.map(Some),
-        rip,
-        cs,
-        rflags,
-        rsp,
-        ss,
-    }
-}
 
 /// The frame that an iretq refused: it lies on the switcher's stack, where the nested fault found rsp.
 pub(crate) fn refused_frame(domain: &Domain, rsp: u64) -> BounceEntry {
@@ -313,7 +230,7 @@ fn length(machine: &mut Machine, index: usize) -> Length {
 }
 
 fn tell(terminal: &mut Terminal, record: &CrashRecord<'_>, length: Length) {
-    report::line(format_args!("{}", record.machine_line()));
+    ports::line(record.identity.domain, format_args!("{}", record.machine_line()));
     match length {
         Length::Line => terminal.say(format_args!("{}", record.machine_line())),
         Length::Full => terminal.say_lines(format_args!("{}", record.explanation())),
@@ -356,11 +273,7 @@ static STOPPING: AtomicBool = AtomicBool::new(false);
 fn stop(what: &str, why: fmt::Arguments<'_>) -> ! {
     if !STOPPING.swap(true, Ordering::Relaxed) {
         // SAFETY: nothing that was interrupted goes on.
-        unsafe { report::break_lock() };
-        let mut people = Uart::new(0x3f8);
-        let _ = write!(people, "\r\n(xen-lite) {what}: {why}\r\n");
-        report::line(format_args!("xen-lite: event={what} {why}"));
-        people.flush();
+        unsafe { ports::last_words(what, why) };
     }
     power::off()
 }

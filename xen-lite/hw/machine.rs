@@ -6,6 +6,7 @@ mod fault;
 mod guest;
 mod life;
 mod monitor;
+mod speak;
 mod turn;
 
 pub(crate) use fault::ring0_fault;

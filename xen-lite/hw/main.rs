@@ -15,8 +15,8 @@ mod entry;
 mod fpu;
 mod machine;
 mod memory;
+mod ports;
 mod power;
-mod report;
 mod serial;
 mod stacks;
 mod switcher;
@@ -75,8 +75,7 @@ fn idle_registers() -> Registers {
 
 /// Takes the machine over. `address` and `magic` are the boot loader's.
 extern "C" fn boot(address: u64, magic: u64) -> ! {
-    let people = Uart::new(COM1);
-    report::start(Uart::new(COM2));
+    let people = ports::start(Uart::new(COM1), Uart::new(COM2));
     // SAFETY: the boot code passes on what the loader gave it, under its one-to-one view of memory.
     let info =
         unsafe { BootInfo::read(address, magic as u32) }.unwrap_or_else(|why| crash::cannot_start(why));
@@ -166,7 +165,7 @@ impl Machine {
                 "THIS CPU DOES NOT ISOLATE RING 1: a guest kernel that loads a null SS becomes ring 0 (QEMU's TCG does this)"
             ));
         }
-        report::record(&Record::Start {
+        ports::record(&Record::Start {
             frames: u64::from(frames),
             self_test,
         });
@@ -187,7 +186,7 @@ impl Machine {
             let end = &raw const domain.vcpu.registers as u64 + size_of::<Registers>() as u64;
             domain.vcpu.registers_end = end;
         }
-        report::record(&Record::Kept {
+        ports::record(&Record::Kept {
             domains: self.domains.len() as u64,
             frames: u64::from(frames - self.world.frames.free_count()),
             heap: heap_used() - heap,

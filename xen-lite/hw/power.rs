@@ -1,5 +1,5 @@
 //! Off.
-use crate::report;
+use crate::ports;
 use x86_64::instructions::port::Port;
 
 /// PM1a control registers where QEMU's two chipsets and older versions have them; the value is SLP_EN with type 0.
@@ -11,7 +11,8 @@ const BOCHS_WORD: &[u8] = b"Shutdown";
 
 /// Powers the machine off; where no known way works, halts it for good.
 pub(crate) fn off() -> ! {
-    report::flush();
+    // SAFETY: this is the end.
+    unsafe { ports::drain() };
     for byte in BOCHS_WORD {
         // SAFETY: the port means something to Bochs alone.
         unsafe { Port::new(BOCHS_PORT).write(*byte) };

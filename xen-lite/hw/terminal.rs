@@ -1,7 +1,7 @@
 //! The first serial port: the hypervisor's words, the guests' consoles, the user's keys.
 //!
 //! What guests write passes through [`xen_lite::console::terminal`], which decides what the port gets.
-use crate::serial::Uart;
+use crate::ports::{LINE_ROOM, People};
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use xen_lite::console::log::Log;
@@ -11,11 +11,10 @@ use xen_lite::domain::Domain;
 
 /// When the port has been given so many bytes, it is somebody else's turn. What a guest writes can become many times as
 /// long (a newline, its prefix), so what goes out is counted, not what came in.
-const SHARE: u64 = 1024;
-/// As much of a domain's last words goes out at once, before what is said about its end; the rest as ever.
-const LAST_WORDS: u64 = 8192;
-/// Bytes that are looked at before the port is asked again.
+pub(crate) const SHARE: u64 = 1024;
+/// Bytes that are looked at before the port is asked again: each can be a line with its prefix.
 const CHUNK: usize = 16;
+const _: () = assert!(CHUNK * 40 <= LINE_ROOM);
 
 /// Most keys that are looked at in one turn.
 const MOST_KEYS: usize = 1024;
@@ -26,7 +25,7 @@ const PROMPT: &[u8] = b"> ";
 
 /// The terminal with everyone who writes to it.
 pub(crate) struct Terminal {
-    uart: Uart,
+    port: &'static mut People,
     lines: Lines,
     own: Stream,
     streams: Vec<Stream>,
@@ -62,9 +61,9 @@ enum Until {
 }
 
 impl Terminal {
-    pub(crate) fn new(uart: Uart) -> Self {
+    pub(crate) fn new(port: &'static mut People) -> Self {
         Self {
-            uart,
+            port,
             lines: Lines::new(),
             own: Stream::hypervisor(),
             streams: Vec::new(),
@@ -96,7 +95,7 @@ impl Terminal {
         self.console = index;
         self.monitor.close();
         let owner = domains.get(index).map(|domain| Writer::Domain(domain.id.0));
-        self.lines.set_owner(owner, &mut self.uart);
+        self.lines.set_owner(owner, self.port);
     }
 
     /// The monitor's command line.
@@ -113,7 +112,7 @@ impl Terminal {
     /// A line of the monitor's, which is not kept for `dmesg`.
     pub(crate) fn reply(&mut self, arguments: fmt::Arguments<'_>) {
         let mut out = Reply { terminal: self };
-        // A UART takes everything.
+        // A port takes everything.
         let _ = out.write_fmt(arguments);
         let _ = out.write_str("\n");
     }
@@ -121,27 +120,27 @@ impl Terminal {
     /// The hypervisor's latest lines, as the monitor's.
     pub(crate) fn show_log(&mut self) {
         let Self {
-            uart,
+            port,
             lines,
             monitor_stream,
             log,
             ..
         } = self;
         for part in log.parts() {
-            lines.write(monitor_stream, part, uart);
+            lines.write(monitor_stream, part, *port);
         }
     }
 
     /// Several whole lines of the hypervisor's.
     pub(crate) fn say_lines(&mut self, arguments: fmt::Arguments<'_>) {
-        // A UART takes everything.
+        // A port takes everything.
         let _ = Own { terminal: self }.write_fmt(arguments);
     }
 
     /// A line of the hypervisor's.
     pub(crate) fn say(&mut self, arguments: fmt::Arguments<'_>) {
         let mut out = Own { terminal: self };
-        // A UART takes everything.
+        // A port takes everything.
         let _ = out.write_fmt(arguments);
         let _ = out.write_str("\n");
     }
@@ -151,7 +150,7 @@ impl Terminal {
     pub(crate) fn poll(&mut self, domains: &mut [Domain]) -> Typed {
         let mut keys = None;
         for _ in 0..MOST_KEYS {
-            let Some(byte) = self.held.take().or_else(|| self.uart.receive()) else {
+            let Some(byte) = self.held.take().or_else(|| self.port.serial_mut().receive()) else {
                 break;
             };
             let domain = domains.get(self.console).filter(|domain| !domain.has_ended());
@@ -192,7 +191,7 @@ impl Terminal {
     }
 
     fn open_monitor(&mut self, domains: &[Domain]) {
-        self.lines.set_owner(Some(Writer::Monitor), &mut self.uart);
+        self.lines.set_owner(Some(Writer::Monitor), self.port);
         let console = domains
             .get(self.console)
             .map_or("nobody", |domain| domain.config.name);
@@ -203,70 +202,42 @@ impl Terminal {
     }
 
     fn write_monitor(&mut self, bytes: &[u8]) {
-        self.lines.write(&mut self.monitor_stream, bytes, &mut self.uart);
+        self.lines.write(&mut self.monitor_stream, bytes, self.port);
     }
 
-    /// Passes on what domains have written, each in its turn, as far as the port has room; says after whose it was, so that
-    /// the work can be charged.
-    pub(crate) fn drain_all(&mut self, domains: &mut [Domain], mut passed_on: impl FnMut(usize)) {
-        let end = self.uart.sent().wrapping_add(SHARE);
-        for step in 0..domains.len() {
-            let index = (self.first + step) % domains.len();
-            if domains
-                .get(index)
-                .is_none_or(|domain| domain.console.output.is_empty())
-            {
-                continue;
-            }
-            let before = self.uart.sent();
-            let has_time = self.drain_until(domains, index, end);
-            if self.uart.sent() != before {
-                passed_on(index);
-            }
-            if !has_time {
-                self.first = index + 1;
-                return;
-            }
-        }
+    /// The port.
+    pub(crate) const fn port(&mut self) -> &mut People {
+        self.port
     }
 
-    /// Passes on what a domain has written, as long as the port takes it without waiting.
-    pub(crate) fn drain(&mut self, domains: &mut [Domain], index: usize) {
-        let end = self.uart.sent().wrapping_add(SHARE);
-        self.drain_until(domains, index, end);
+    /// Whose turn to be heard it is.
+    pub(crate) const fn first(&self) -> usize {
+        self.first
     }
 
-    /// The same, until the port has been given so many bytes in all; whether there is time for another domain's.
-    fn drain_until(&mut self, domains: &mut [Domain], index: usize, end: u64) -> bool {
-        loop {
-            if !self.uart.ready() || self.uart.sent() >= end {
-                return false;
-            }
-            if !self.pass_on(domains, index, Until::LineEnd) {
-                return true;
-            }
-            self.end_line_of_the_dead(domains, index);
-        }
+    /// The next look at who has something to say begins with this one.
+    pub(crate) const fn begin_with(&mut self, index: usize) {
+        self.first = index;
     }
 
-    /// Passes on what a domain has written; it writes no more in this incarnation. A flood of last words does not hold up
-    /// the others: what is beyond [`LAST_WORDS`] goes out later.
-    pub(crate) fn flush(&mut self, domains: &mut [Domain], index: usize) {
-        self.flush_until(domains, index, self.uart.sent().wrapping_add(LAST_WORDS));
+    /// Whether a domain has written something that was not passed on.
+    pub(crate) fn has_text(domain: &Domain) -> bool {
+        !domain.console.output.is_empty()
+    }
+
+    /// Passes on some of what a domain has written, at its expense; false if it has written nothing that is to be passed on.
+    pub(crate) fn pass_on(&mut self, domains: &mut [Domain], index: usize) -> bool {
+        self.port.bill(Some(index));
+        let passed = self.pass_on_until(domains, index, Until::LineEnd);
+        self.end_line_of_the_dead(domains, index);
+        self.port.bill(None);
+        passed
     }
 
     /// Passes on all that a domain has written.
     pub(crate) fn flush_all(&mut self, domains: &mut [Domain], index: usize) {
-        self.flush_until(domains, index, u64::MAX);
-    }
-
-    fn flush_until(&mut self, domains: &mut [Domain], index: usize, end: u64) {
-        while self.uart.sent() < end {
-            if !self.pass_on(domains, index, Until::End) {
-                self.end_line(index);
-                return;
-            }
-        }
+        while self.pass_on_until(domains, index, Until::End) {}
+        self.end_line(index);
     }
 
     fn end_line_of_the_dead(&mut self, domains: &[Domain], index: usize) {
@@ -280,11 +251,11 @@ impl Terminal {
 
     fn end_line(&mut self, index: usize) {
         if let Some(stream) = self.streams.get_mut(index) {
-            self.lines.end(stream, &mut self.uart);
+            self.lines.end(stream, self.port);
         }
     }
 
-    fn pass_on(&mut self, domains: &mut [Domain], index: usize, until: Until) -> bool {
+    fn pass_on_until(&mut self, domains: &mut [Domain], index: usize, until: Until) -> bool {
         let (Some(domain), Some(stream)) = (domains.get_mut(index), self.streams.get_mut(index)) else {
             return false;
         };
@@ -303,7 +274,7 @@ impl Terminal {
         if chunk.is_empty() {
             return false;
         }
-        self.lines.write(stream, chunk, &mut self.uart);
+        self.lines.write(stream, chunk, self.port);
         domain.lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
         let length = chunk.len();
         domain.console.output.consume(length);
@@ -313,7 +284,6 @@ impl Terminal {
     /// The last words.
     pub(crate) fn finish(&mut self) {
         self.say(format_args!("all domains have ended: power off"));
-        self.uart.flush();
     }
 }
 
@@ -325,13 +295,13 @@ struct Own<'a> {
 impl Write for Own<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let Terminal {
-            uart,
+            port,
             lines,
             own,
             log,
             ..
         } = self.terminal;
-        lines.write(own, text.as_bytes(), uart);
+        lines.write(own, text.as_bytes(), *port);
         log.add(text);
         Ok(())
     }

@@ -10,6 +10,7 @@
     clippy::panic
 )]
 
+pub mod death;
 pub mod pace;
 
 use crate::addr::Level;

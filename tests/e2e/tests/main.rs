@@ -14,6 +14,7 @@ mod loader;
 mod machine;
 mod monitor;
 mod programs;
+mod rows;
 mod scheduling;
 
 #[test]

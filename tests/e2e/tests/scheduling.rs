@@ -1,5 +1,6 @@
 //! Who gets how much of the CPU. Time is the number of executed instructions here, so each run is like the last one.
 use e2e::Boot;
+use image_builder::scene::Outcome;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -56,7 +57,10 @@ impl Span {
 
 /// Boots the scene and collects what the workers said, by their names.
 fn reports(name: &str, scene: &str) -> BTreeMap<String, Report> {
-    let outcome = Boot::qemu(name, scene).counting().must_be_good();
+    reports_of(&Boot::qemu(name, scene).counting().must_be_good())
+}
+
+fn reports_of(outcome: &Outcome) -> BTreeMap<String, Report> {
     let parse = |line: &str| {
         let (name, rest) = line.trim_end().strip_prefix('[')?.split_once("] worked ")?;
         let (worked, rest) = rest.split_once(" ns, virtual ")?;
@@ -146,6 +150,33 @@ fn one_that_crashes_for_ever_pays_for_its_building_and_burial() {
 }
 
 #[test]
+fn fifty_that_die_in_their_first_instruction_take_nothing_from_one_that_works() {
+    const CRASHERS: u32 = 50;
+    let mut scene = SHORT.worker("victim", 256 * CRASHERS, "spin");
+    let dies = e2e::assembled("dies").display().to_string();
+    for number in 0..CRASHERS {
+        let _ = write!(
+            scene,
+            "
+            [[domain]]
+            name = \"crasher{number}\"
+            kernel = \"{dies}\"
+            memory = \"512K\"
+            restart = {{ policy = \"always\", max = 6 }}
+            expect = \"killed:no-handler\"
+            "
+        );
+    }
+    let report = reports("fifty-crashers", &scene)["victim"];
+    let share = SHORT.share(report);
+    println!(
+        "fifty crashers: {share:.4} of the CPU, longest wait {} us",
+        report.longest / 1000
+    );
+    assert!(share >= 0.95 / 2.0, "the victim got {share:.4} of a half");
+}
+
+#[test]
 fn an_antisocial_pair_does_not_slow_the_work_of_a_victim() {
     let victim = |name, others: &[&str]| {
         let mut scene = SHORT.worker("victim", 256, "spin");
@@ -217,4 +248,52 @@ fn a_tick_that_was_due_in_anothers_call_costs_the_next_guest_nothing() {
 fn a_storm_of_events_and_a_pair_that_wake_each_other_take_nothing_from_a_third() {
     must_not_notice("event-storm", &SHORT, &["storm peer=0"]);
     must_not_notice("event-pair", &SHORT, &["ping peer=2", "pong peer=1"]);
+}
+
+/// The lives of one that dies with a full record, again and again: as many as are explained at once.
+const DEATHS: usize = 8;
+
+#[test]
+fn records_of_kills_on_a_slow_port_hold_up_nobody_else() {
+    // Bochs' serial ports take 87 us for each byte: a record of 2 KiB takes 180 ms. Its CPU is slow, too: what a guest waits
+    // for the building of another is 70 ms there, and a look at the ports costs it a hundredth of its time.
+    let span = Span {
+        from: 1_000,
+        until: 3_000,
+    };
+    let scene = span.worker("victim", 256, "spin")
+        + &format!(
+            "
+            [[domain]]
+            name = \"crasher\"
+            kernel = \"suite\"
+            cmdline = \"cases={}\"
+            memory = \"2M\"
+            restart = {{ policy = \"always\", max = {} }}
+            expect = \"killed:kernel-stack-not-present\"
+            ",
+            ["stack-absent"; DEATHS / 2].join(","),
+            DEATHS - 1
+        );
+    let outcome = Boot::bochs("slow-port", &scene).must_be_good();
+    let victim = reports_of(&outcome)["victim"];
+    println!("{victim:?}");
+    assert!(span.share(victim) >= 0.9 / 2.0, "{victim:?}");
+    assert!(
+        victim.longest < 100 * MS,
+        "it waited for {} us: {victim:?}",
+        victim.longest / 1000
+    );
+    // Nothing is lost, and nothing changes places.
+    let headlines: Vec<&str> = outcome
+        .console
+        .lines()
+        .filter(|line| line.contains("killed: kernel-stack-not-present"))
+        .collect();
+    assert_eq!(headlines.len(), DEATHS, "{headlines:#?}");
+    for (life, line) in headlines.iter().enumerate() {
+        assert!(line.contains(&format!("incarnation {life})")), "{life}: {line}");
+    }
+    let last_registers = outcome.console.lines().filter(|line| line.contains(" r13 0x"));
+    assert_eq!(last_registers.count(), DEATHS, "records are whole");
 }

@@ -3,6 +3,7 @@ use super::{Machine, machine};
 use crate::{crash, entry, switcher};
 use abi::reason::Reason;
 use abi::trap::vector;
+use xen_lite::crash::death::{Death, Obituary};
 use xen_lite::domain::End;
 use xen_lite::guest_mem;
 use xen_lite::recorder::Event;
@@ -14,11 +15,9 @@ use xen_lite::trap::verdict::{self, EntryPoint, FetchFault, FetchVerdict, Smep, 
 impl Machine {
     /// Ends the running domain with a record. A domain may also be found dead when its turn comes, and so may the next
     /// one: what led here is abandoned, or the stack would grow with each of them.
-    pub(crate) fn kill(&mut self, death: crash::Death) -> ! {
+    pub(crate) fn kill(&mut self, death: Death) -> ! {
         let index = self.running_index();
-        self.terminal.flush(&mut self.domains, index);
-        crash::record(self, index, &death);
-        self.end(index, End::Killed(death.reason));
+        self.end(index, End::Killed(death.reason), Obituary::Killed(death));
         entry::start_over()
     }
 
@@ -26,7 +25,7 @@ impl Machine {
     pub(crate) fn kill_for_stack(&mut self, slot: Slot) -> ! {
         let domain = self.running();
         let registers = domain.vcpu.registers;
-        let death = crash::Death::new(Reason::KernelStackForbidden).registers(&registers);
+        let death = Death::new(Reason::KernelStackForbidden).registers(&registers);
         let death = match slot.vector() {
             Some(vector) => {
                 domain.recorder.add(Event::Trap(vector));
@@ -74,7 +73,7 @@ impl Machine {
             Err(fault) => {
                 let registers = domain.vcpu.registers;
                 let delivery = crash::delivery(domain, vector::UD, None, Some(stack));
-                let death = crash::Death::new(fault.as_stack())
+                let death = Death::new(fault.as_stack())
                     .delivery(delivery)
                     .walked(handler.rsp, guest_mem::Access::Write)
                     .registers(&registers);
@@ -120,7 +119,7 @@ impl Machine {
                     error_code: registers.error,
                     cr2: registers.rip,
                 };
-                let death = crash::Death::new(reason)
+                let death = Death::new(reason)
                     .fault(fault)
                     .entry_point(registers.rip)
                     .walked(registers.rip, guest_mem::Access::Fetch(guest_mem::Smep::On))
@@ -150,7 +149,7 @@ impl Machine {
             error_code: registers.error,
             cr2: 0,
         };
-        let death = crash::Death::new(verdict::double_fault(stack))
+        let death = Death::new(verdict::double_fault(stack))
             .fault(fault)
             .walked(stack.wrapping_sub(8), guest_mem::Access::Write)
             .registers(&registers);
@@ -170,9 +169,7 @@ pub(crate) fn ring0_fault(saved: &Registers, cr3: u64, cr2: u64) -> ! {
             error_code: saved.error,
             cr2,
         };
-        let death = crash::Death::new(Reason::VirtualMode)
-            .fault(fault)
-            .registers(saved);
+        let death = Death::new(Reason::VirtualMode).fault(fault).registers(saved);
         machine.kill(death)
     }
     let Some(window) = entry::window_at(saved.rip) else {

@@ -2,12 +2,14 @@
 use super::{Loaded, Machine, RECORDER};
 use crate::cpu::SegmentBases;
 use crate::memory::DirectMap;
-use crate::{crash, switcher};
+use crate::ports::LOOK_NS;
+use crate::switcher;
 use abi::layout::HYPERVISOR_SLOT;
 use abi::reason::Reason;
 use abi::sched::ShutdownReason;
 use abi::time::TimeInfo;
 use core::sync::atomic::Ordering;
+use xen_lite::crash::death::{Death, Obituary};
 use xen_lite::domain::End;
 use xen_lite::event;
 use xen_lite::guest_mem;
@@ -80,7 +82,10 @@ impl Machine {
             let timers = [*earliest, domain.vcpu.timer_ns];
             *earliest = timers.into_iter().flatten().min();
         }
-        let slice = turn.slice_before(now, own, others);
+        let mut slice = turn.slice_before(now, own, others);
+        if self.has_to_send() {
+            slice = slice.min(LOOK_NS);
+        }
         self.running_since = Some(now);
         self.show_time(now);
         self.clock.arm(slice);
@@ -113,7 +118,7 @@ impl Machine {
             Entry::Bounce => self.inject_slot(UPCALL_SLOT, 0),
             Entry::Kill(reason, stack) => {
                 let registers = self.running().vcpu.registers;
-                let death = crash::Death::new(reason)
+                let death = Death::new(reason)
                     .walked(stack, guest_mem::Access::Write)
                     .registers(&registers);
                 self.kill(death)
@@ -139,7 +144,7 @@ impl Machine {
         {
             Ok(frame) => registers.rflags = frame.rflags,
             Err(reason) => {
-                let death = crash::Death::new(reason).registers(registers);
+                let death = Death::new(reason).registers(registers);
                 self.kill(death)
             }
         }
@@ -191,11 +196,11 @@ impl Machine {
                 reason: ShutdownReason::Crash,
                 code,
             } => {
-                self.kill(crash::Death::new(Reason::GuestPanic).code(code));
+                self.kill(Death::new(Reason::GuestPanic).code(code));
             }
             Outcome::Shutdown { reason, code } => {
                 let index = self.running_index();
-                self.end(index, End::Shutdown(reason, code));
+                self.end(index, End::Shutdown(reason, code), Obituary::Shutdown);
             }
         }
         self.next_turn()
@@ -241,8 +246,7 @@ impl Machine {
         let written = self.world.after.take_written();
         let notified = self.world.after.take_notified();
         if written {
-            let index = self.running_index();
-            self.terminal.drain(&mut self.domains, index);
+            self.speak();
         }
         if notified || self.running().memory.has_leaving_tables() {
             Next::Turn

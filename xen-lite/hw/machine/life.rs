@@ -1,12 +1,13 @@
 //! Building domains, taking them back, the end of all.
 use super::{Ends, Machine, STEPS_PER_TURN};
-use crate::{crash, power, report};
+use crate::{ports, power};
 use abi::start_info::flags::CONSOLE;
 use xen_lite::boot_image::DomainSpec;
+use xen_lite::crash::death::Obituary;
 use xen_lite::domain::build::{self, Build};
 use xen_lite::domain::{Domain, End, Next, Stage};
 use xen_lite::event;
-use xen_lite::paging::{self, AuditFault, AuditReport, Teardown, TeardownProgress};
+use xen_lite::paging::{self, AuditFault, AuditReport, TeardownProgress};
 use xen_lite::platform::PhysMem;
 use xen_lite::record::Record;
 use xen_lite::sched::restart::{Restart, restart};
@@ -14,6 +15,9 @@ use xen_lite::sched::turn::State;
 
 impl Machine {
     pub(super) fn build(&mut self, index: usize) {
+        if self.hold(index) {
+            return;
+        }
         let flags = self.start_flags
             | if index == self.terminal.console() {
                 CONSOLE
@@ -35,12 +39,12 @@ impl Machine {
                         self.world.mem.write(domain.vcpu.vector_state, word, value);
                     }
                     self.scheduler.set(index, State::Runnable);
-                    report::record(&Record::DomainStart(domain.identity()));
+                    let identity = domain.identity();
+                    ports::record_of(identity.domain, &Record::DomainStart(identity));
                     return;
                 }
                 Build::Failed(error) => {
-                    crash::build_failed(self, index, &error);
-                    self.end(index, End::Killed(error.reason()));
+                    self.end(index, End::Killed(error.reason()), Obituary::NotBuilt(error));
                     return;
                 }
             }
@@ -48,37 +52,33 @@ impl Machine {
         domain.stage = Stage::Building(builder);
     }
 
-    /// A domain's incarnation is over: the CPU leaves it, its memory is taken back from now on.
-    pub(crate) fn end(&mut self, index: usize, end: End) {
+    /// A domain's incarnation is over: the CPU leaves it. What is left is to be told ([`Self::speak`]), and then to be
+    /// taken back.
+    pub(crate) fn end(&mut self, index: usize, end: End, obituary: Obituary) {
         if self.loaded.index() == Some(index) {
             self.unload();
         }
-        self.terminal.flush(&mut self.domains, index);
         event::close_all(&mut self.domains, index);
         let Some(domain) = self.domains.get_mut(index) else {
             return;
         };
         match end {
             End::Killed(_) => self.ends.killed += 1,
-            End::Shutdown(reason, code) => {
-                self.ends.shut_down += 1;
-                report::record(&Record::Shutdown {
-                    identity: domain.identity(),
-                    reason,
-                    code,
-                });
-            }
+            End::Shutdown(..) => self.ends.shut_down += 1,
         }
         domain.vcpu.timer_ns = None;
         self.scheduler.unpause(index);
-        self.scheduler.set(index, State::Dying);
+        self.scheduler.set(index, State::Held);
         if let Stage::Building(builder) = core::mem::replace(&mut domain.stage, Stage::Live) {
             build::abandon(&mut self.world, builder);
         }
-        domain.stage = Stage::Dying(Teardown::begin(&mut self.world.frames, &mut domain.memory), end);
+        domain.stage = Stage::Ending(end, obituary);
     }
 
     pub(super) fn take_back(&mut self, index: usize) {
+        if self.hold(index) {
+            return;
+        }
         let Some(domain) = self.domains.get_mut(index) else {
             return;
         };
@@ -89,17 +89,17 @@ impl Machine {
         for _ in 0..STEPS_PER_TURN {
             let progress = teardown.step(&mut self.world.frames, &mut self.world.mem, &mut domain.memory);
             if let TeardownProgress::Done { returned, owned } = progress {
-                if !domain.console.output.is_empty() {
-                    // Its last words are on their way; it does not go on, nor begin anew, before they are out.
-                    return;
-                }
                 self.world.mem.zero(domain.vcpu.vector_state);
                 let (returned, owned) = (u64::from(returned), u64::from(owned));
-                report::record(&Record::Frames {
-                    identity: domain.identity(),
-                    returned,
-                    owned,
-                });
+                let identity = domain.identity();
+                ports::record_of(
+                    identity.domain,
+                    &Record::Frames {
+                        identity,
+                        returned,
+                        owned,
+                    },
+                );
                 let DomainSpec {
                     restart: policy,
                     restart_max,
@@ -135,8 +135,8 @@ impl Machine {
         let domains = self.domains.iter().map(|domain| &domain.memory);
         let found = paging::audit(&mut self.world.frames, &self.world.mem, domains);
         match &found {
-            Ok(_) => report::record(&Record::Audit(Ok(()))),
-            Err(fault) => report::record(&Record::Audit(Err(fault))),
+            Ok(_) => ports::record(&Record::Audit(Ok(()))),
+            Err(fault) => ports::record(&Record::Audit(Err(fault))),
         }
         found
     }
@@ -172,13 +172,13 @@ impl Machine {
         }
         let _ = self.audit();
         for domain in self.domains.iter().filter(|domain| !domain.has_ended()) {
-            report::record(&Record::Alive {
+            ports::record(&Record::Alive {
                 identity: domain.identity(),
                 lines: domain.lines,
             });
         }
         let Ends { killed, shut_down } = self.ends;
-        report::record(&Record::End {
+        ports::record(&Record::End {
             domains: self.domains.len() as u64,
             killed,
             shutdown: shut_down,

@@ -1,10 +1,10 @@
 //! What the user asks of the monitor, done: [`xen_lite::console::command`] has read it.
 use super::Machine;
-use crate::crash;
 use crate::terminal::Typed;
 use abi::reason::Reason;
 use xen_lite::console::command::{Command, HEADING, HELP, find};
 use xen_lite::console::monitor::Monitor;
+use xen_lite::crash::death::{Death, Obituary};
 use xen_lite::domain::build::Builder;
 use xen_lite::domain::{End, Next, Stage};
 use xen_lite::sched::turn::State;
@@ -133,14 +133,13 @@ impl Machine {
         };
         let stopped = match domain.stage {
             Stage::Ended(_) => return Stopped::Long,
-            Stage::Dying(..) => Stopped::Already,
+            Stage::Ending(..) | Stage::Dying(..) => Stopped::Already,
             Stage::Building(_) | Stage::Live => Stopped::Now,
         };
         domain.next = next;
         if stopped == Stopped::Now {
-            self.terminal.flush(&mut self.domains, index);
-            crash::record(self, index, &crash::Death::new(Reason::Destroyed));
-            self.end(index, End::Killed(Reason::Destroyed));
+            let death = Death::new(Reason::Destroyed);
+            self.end(index, End::Killed(Reason::Destroyed), Obituary::Killed(death));
         }
         stopped
     }

@@ -1,6 +1,7 @@
 //! Whose turn it is.
 use super::{Machine, STEPS_PER_TURN};
 use crate::entry;
+use crate::ports::LOOK_NS;
 use abi::event::Virq;
 use core::sync::atomic::Ordering;
 use xen_lite::event;
@@ -30,7 +31,7 @@ impl Machine {
     pub(crate) fn next_turn(&mut self) -> ! {
         self.stop_running();
         loop {
-            self.drain_consoles();
+            self.speak();
             let typed = self.take_keys();
             let before = self.clock.now_ns();
             self.raise_events(before, typed);
@@ -48,23 +49,6 @@ impl Machine {
                 Work::TakeApart => self.take_back(turn.domain),
             }
         }
-    }
-
-    /// What domains have written goes out, each at its own expense.
-    fn drain_consoles(&mut self) {
-        let Self {
-            terminal,
-            domains,
-            scheduler,
-            clock,
-            ..
-        } = self;
-        let mut since = clock.now_ns();
-        terminal.drain_all(domains, |index| {
-            let now = clock.now_ns();
-            scheduler.charge_to(index, now.saturating_sub(since));
-            since = now;
-        });
     }
 
     /// The vCPU that ran is charged for its time.
@@ -124,9 +108,10 @@ impl Machine {
     fn idle(&mut self, now: u64) {
         let timers = self.domains.iter().filter_map(|domain| domain.vcpu.timer_ns);
         let next = timers.chain(self.scheduler.next_deadline()).min();
+        let look = if self.has_to_send() { LOOK_NS } else { IDLE_POLL_NS };
         let delay = next
-            .map_or(IDLE_POLL_NS, |next| next.saturating_sub(now))
-            .clamp(1_000, IDLE_POLL_NS);
+            .map_or(look, |next| next.saturating_sub(now))
+            .clamp(1_000, look);
         self.unload();
         entry::IDLE_INTERRUPT.store(0, Ordering::Relaxed);
         self.clock.arm(delay);

@@ -10,6 +10,7 @@ pub mod command;
 mod line;
 pub mod log;
 pub mod monitor;
+pub mod port;
 pub mod ring;
 pub mod terminal;
 pub mod text;

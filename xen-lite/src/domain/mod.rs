@@ -15,6 +15,7 @@ use crate::boot_image::DomainSpec;
 use crate::console::command::{Flags, Row};
 use crate::console::ring::Ring;
 use crate::crash::Identity;
+use crate::crash::death::Obituary;
 use crate::crash::pace::Pace;
 use crate::event::{self, Ports};
 use crate::paging::{DomainMemory, Teardown};
@@ -86,6 +87,9 @@ pub enum Stage {
     Building(Builder),
     /// It runs, or waits.
     Live,
+    /// It is over, which is yet to be told: after its last words, as soon as the ports have room. Until then it is kept as
+    /// it was, for the record shows its page tables.
+    Ending(End, Obituary),
     /// Its memory is being taken back.
     Dying(Teardown, End),
     /// It is over.
@@ -198,7 +202,7 @@ impl Domain {
     pub fn row(&self, scheduler: &Scheduler, index: usize) -> Row<'static> {
         let ended = match self.stage {
             Stage::Ended(end) => Some(end),
-            Stage::Building(_) | Stage::Live | Stage::Dying(..) => None,
+            Stage::Building(_) | Stage::Live | Stage::Ending(..) | Stage::Dying(..) => None,
         };
         let (state, is_paused) = (scheduler.state(index), scheduler.is_paused(index));
         let state = Flags {
@@ -207,7 +211,7 @@ impl Domain {
             paused: is_paused,
             shut_down: matches!(ended, Some(End::Shutdown(..))),
             crashed: matches!(ended, Some(End::Killed(_))),
-            dying: matches!(self.stage, Stage::Dying(..)),
+            dying: matches!(self.stage, Stage::Ending(..) | Stage::Dying(..)),
         };
         Row {
             name: self.config.name,

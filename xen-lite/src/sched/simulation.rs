@@ -304,6 +304,38 @@ fn the_extreme_weights_live_beside_each_other() {
 }
 
 #[test]
+fn centuries_of_running_do_not_change_who_gets_what() {
+    const CENTURY: u64 = 100 * 365 * 24 * 3600 * SECOND;
+    // One of the least weight has the machine alone for a century, five times; then others join it.
+    let mut scheduler = Scheduler::new();
+    scheduler.add(0, 1, State::Runnable);
+    let mut now = 0;
+    for century in 0..=5 {
+        now = century * CENTURY;
+        assert_eq!(scheduler.next_turn(now).map(|turn| turn.domain), Some(0));
+    }
+    let guests = [
+        (1, Habit::Spin),
+        (u16::MAX, Habit::Spin),
+        (1, Habit::Spin),
+        (u16::MAX, Habit::Nap(200 * US, 300 * US)),
+    ];
+    for (domain, (weight, _)) in guests.iter().enumerate().skip(1) {
+        scheduler.add(domain, *weight, State::Runnable);
+    }
+    let mut machine = Machine::new(&guests);
+    (machine.scheduler, machine.now) = (scheduler, now);
+    let before = [0, 1, 2].map(|domain| machine.scheduler.spent_ns(domain));
+    machine.run(400 * SECOND);
+    let got = [0, 1, 2].map(|domain| machine.scheduler.spent_ns(domain) - before[domain]);
+    assert!(
+        (MS..20 * MS).contains(&got[0]) && (MS..20 * MS).contains(&got[2]),
+        "{got:?}"
+    );
+    assert!(got[1] > 190 * SECOND, "{got:?}");
+}
+
+#[test]
 fn spinners_are_not_switched_more_often_than_the_allowance_says() {
     let mut machine = Machine::new(&[(256, Habit::Spin); 10]);
     machine.run(SECOND);

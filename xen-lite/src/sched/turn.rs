@@ -46,6 +46,8 @@ pub enum State {
         /// Or until one of these conditions holds; not 0.
         mask: u64,
     },
+    /// It is to be built or taken apart, and waits for a port to have room for what is said of it.
+    Held,
     /// It is being taken apart.
     Dying,
     /// It has ended, and nothing of it is left.
@@ -146,7 +148,7 @@ impl Slot {
             State::Runnable if self.is_paused => None,
             State::Runnable => Some(Work::Run),
             State::Dying => Some(Work::TakeApart),
-            State::Absent | State::Waiting { .. } | State::Blocked { .. } | State::Dead => None,
+            State::Absent | State::Waiting { .. } | State::Blocked { .. } | State::Held | State::Dead => None,
         }
     }
 
@@ -836,6 +838,17 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_held_has_nothing_to_do_and_is_not_behind_afterwards() {
+        let mut scheduler = with(&[State::Runnable, State::Held]);
+        let now = &mut 0;
+        assert!(turns(&mut scheduler, now, 20).iter().all(|domain| *domain == 0));
+        scheduler.set(1, State::Dying);
+        let sequence = turns(&mut scheduler, now, 40);
+        let times = sequence.iter().filter(|domain| **domain == 1).count();
+        assert!((15..25).contains(&times), "{sequence:?}");
+    }
+
+    #[test]
     fn time_in_which_nobody_has_anything_to_do_is_nobodys() {
         let mut scheduler = with(&[State::Runnable]);
         scheduler.next_turn(0);
@@ -942,6 +955,7 @@ mod tests {
         assert!(scheduler.all_ended(|domain| domain != 1));
         assert!(!scheduler.all_ended(|_| true));
         assert!(!with(&[State::Dead, State::Dying]).all_ended(|_| true));
+        assert!(!with(&[State::Dead, State::Held]).all_ended(|_| true));
         assert!(!with(&[State::Waiting { until: 1 }]).all_ended(|_| true));
         assert!(Scheduler::new().all_ended(|_| true));
     }

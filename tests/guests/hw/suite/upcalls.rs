@@ -3,7 +3,7 @@ use abi::errno::Errno;
 use abi::event::EventChannelOp;
 use abi::hypercall::Hypercall;
 use abi::layout::{CR2_WORD, PAGE_SIZE, SHARED_INFO, SLOT_BASE, SLOT_END, SWITCHER_RW};
-use abi::trap::{flags, vector};
+use abi::trap::{BounceFrame, flags, vector};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 use guests::runtime::event::{self, channel, looped_ports, send, served};
@@ -23,6 +23,7 @@ pub(crate) const CASES: &[(&str, Run)] = &[
     ("upcall-refuses", refuses),
     ("upcall-in-the-region", in_region),
     ("upcall-keeps-the-words", keeps_words),
+    ("upcall-moves-the-stack", moves_stack),
     ("traps-that-mask-events", masking_traps),
     ("nonsense-in-shared-info", nonsense),
 ];
@@ -288,6 +289,39 @@ fn keeps_words(_: u32) {
         );
         check_eq!(upcall::count(), n, "an upcall came between");
     }
+}
+
+fn moves_stack(_: u32) {
+    /// The top of the stack for the next trap.
+    static STACK: AtomicU64 = AtomicU64::new(0);
+    fn look(frame: &mut Frame) -> Hooked {
+        SEEN[0].store(frame.at, Ordering::Relaxed);
+        Hooked::Pass
+    }
+    trap::hook(Some(look));
+    upcall::install();
+    let _ = event::timer_port();
+    upcall::hook(Some(|found| {
+        if is_in_loop(found) {
+            let done = call::stack_switch(STACK.load(Ordering::Relaxed));
+            check!(done.is_ok(), "a stack: {done:?}");
+            found.rip += 2;
+        }
+    }));
+    let user = code::user(&SPIN);
+    loops_at(1, user);
+    let stacks = [memory::stack(1), memory::stack(1)];
+    for n in 0..10 {
+        let stack = stacks[n % 2];
+        STACK.store(stack, Ordering::Relaxed);
+        set_timer(now_ns().0 + SOON_NS);
+        let found = trap::run(&Frame::ring3(user, memory::user_stack()));
+        check_eq!(found.vector, u64::from(vector::UD), "the user's loop was left");
+        let top = SEEN[0].load(Ordering::Relaxed) + size_of::<BounceFrame>() as u64 + 16 * 8;
+        check_eq!(top, stack, "the trap is on the stack that the upcall has set");
+    }
+    let done = call::stack_switch(trap::trap_stack());
+    check!(done.is_ok(), "the usual one again: {done:?}");
 }
 
 fn masking_traps(_: u32) {

@@ -25,6 +25,10 @@ pub(super) const EVENTS: &[Case] = &[
          right one, since the upcall restores what it found. Else user A would go on at user B's address.",
     ),
     Case::passes(
+        "upcall-moves-the-stack",
+        "An upcall that interrupts a user program sets another stack for its traps: the next one is there already.",
+    ),
+    Case::passes(
         "traps-that-mask-events",
         "A handler registered so starts with the upcall masked, whoever delivers its trap: the bounce, or the \
          hypervisor after a jump to nowhere or a syscall without entry; others leave it as it was.",

@@ -1,0 +1,137 @@
+//! Who is heard: what domains have written, and what is said about their ends, as far as the ports take it.
+//!
+//! All take turns. A turn is some text, or one record; it ends when enough waits for the port. A domain that has ended is
+//! heard to its last word; then its end is told; then it is taken apart. What does not find room waits, and with it that
+//! domain alone: it has nothing to do meanwhile, and is charged for what is then done for it.
+use super::Machine;
+use crate::terminal::{SHARE, Terminal};
+use crate::{crash, ports};
+use xen_lite::crash::death::Obituary;
+use xen_lite::domain::{End, Stage};
+use xen_lite::paging::Teardown;
+use xen_lite::record::Record;
+use xen_lite::sched::turn::State;
+
+impl Machine {
+    /// Sends what the ports take, and fills them up.
+    pub(super) fn speak(&mut self) {
+        let mut since = self.clock.now_ns();
+        self.send(&mut since);
+        let end = self.terminal.port().accepted().wrapping_add(SHARE);
+        let first = self.terminal.first();
+        for step in 0..self.domains.len() {
+            let index = (first + step) % self.domains.len();
+            if !self.wants_to_be_heard(index) {
+                continue;
+            }
+            if !self.terminal.port().takes_text() || self.terminal.port().accepted() >= end {
+                self.terminal.begin_with(index);
+                return;
+            }
+            while self.terminal.port().takes_text()
+                && self.terminal.port().accepted() < end
+                && self.terminal.pass_on(&mut self.domains, index)
+            {
+                self.charge(Some(index), &mut since);
+                self.send(&mut since);
+            }
+            self.tell_end(index);
+            self.release(index);
+            self.charge(Some(index), &mut since);
+            self.send(&mut since);
+            if !self.terminal.port().takes_text() {
+                self.terminal.begin_with(index + 1);
+                return;
+            }
+        }
+    }
+
+    /// Whether something of the ports' waits, so that they want to be looked at soon.
+    pub(super) fn has_to_send(&mut self) -> bool {
+        self.terminal.port().waiting() > 0 || !ports::is_empty()
+    }
+
+    /// Sends what the ports take, at the expense of those who have written it.
+    fn send(&mut self, since: &mut u64) {
+        let Self {
+            terminal,
+            scheduler,
+            clock,
+            ..
+        } = self;
+        ports::pump(terminal.port(), |payer| {
+            let now = clock.now_ns();
+            if let Some(index) = payer {
+                scheduler.charge_to(index, now.saturating_sub(*since));
+            }
+            *since = now;
+        });
+    }
+
+    fn charge(&mut self, payer: Option<usize>, since: &mut u64) {
+        let now = self.clock.now_ns();
+        if let Some(index) = payer {
+            self.scheduler.charge_to(index, now.saturating_sub(*since));
+        }
+        *since = now;
+    }
+
+    fn wants_to_be_heard(&self, index: usize) -> bool {
+        self.scheduler.state(index) == State::Held || self.domains.get(index).is_some_and(Terminal::has_text)
+    }
+
+    /// Lets a domain wait until the port for machines has room for what is next said of it; whether it has to.
+    pub(super) fn hold(&mut self, index: usize) -> bool {
+        let holds = !ports::has_room();
+        if holds {
+            self.scheduler.set(index, State::Held);
+        }
+        holds
+    }
+
+    /// Lets one that was held go on, when there is room.
+    fn release(&mut self, index: usize) {
+        if self.scheduler.state(index) != State::Held || !ports::has_room() {
+            return;
+        }
+        match self.domains.get(index).map(|domain| &domain.stage) {
+            Some(Stage::Building(_)) => self.scheduler.set(index, State::Building),
+            Some(Stage::Dying(..)) => self.scheduler.set(index, State::Dying),
+            _ => {}
+        }
+    }
+
+    /// Tells how a domain has ended, once its last words are out and the ports have room; its memory is taken back from then on.
+    fn tell_end(&mut self, index: usize) {
+        let Some(domain) = self.domains.get(index) else {
+            return;
+        };
+        let Stage::Ending(end, obituary) = domain.stage else {
+            return;
+        };
+        if Terminal::has_text(domain) || !self.terminal.port().takes_text() || !ports::has_room() {
+            return;
+        }
+        let identity = domain.identity();
+        self.terminal.port().bill(Some(index));
+        match (end, obituary) {
+            (_, Obituary::Killed(death)) => crash::record(self, index, &death),
+            (_, Obituary::NotBuilt(why)) => crash::build_failed(self, index, &why),
+            (End::Shutdown(reason, code), Obituary::Shutdown) => ports::record_of(
+                identity.domain,
+                &Record::Shutdown {
+                    identity,
+                    reason,
+                    code,
+                },
+            ),
+            (End::Killed(_), Obituary::Shutdown) => {}
+        }
+        self.terminal.port().bill(None);
+        if let Some(domain) = self.domains.get_mut(index) {
+            let teardown = Teardown::begin(&mut self.world.frames, &mut domain.memory);
+            domain.stage = Stage::Dying(teardown, end);
+            self.scheduler.set(index, State::Dying);
+        }
+    }
+}

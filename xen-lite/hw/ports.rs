@@ -1,0 +1,105 @@
+//! The two serial ports: the first for people, the second for machines, which no guest can reach. Both send what waits
+//! between turns; nobody stands still for them but a person's own commands, and the machine's end.
+use crate::serial::Uart;
+use core::fmt::{self, Write};
+use spin::{Mutex, MutexGuard};
+use xen_lite::console::port::{LOW_BYTES, Port};
+use xen_lite::record::Record;
+
+/// What may wait for people: some records of kills.
+const PEOPLE_BYTES: usize = 16 * 1024;
+/// What may wait for machines.
+const MACHINE_BYTES: usize = 8 * 1024;
+/// Room that the longest record of a kill finds enough; who finds little waiting has it.
+const RECORD_ROOM: usize = 8 * 1024;
+const _: () = assert!(PEOPLE_BYTES - LOW_BYTES >= RECORD_ROOM);
+/// Room for the longest lines of one end, or one start.
+pub(crate) const LINE_ROOM: usize = 1024;
+/// How long the machine goes on without a look at a port that has something to send: what a FIFO holds takes 1.4 ms.
+pub(crate) const LOOK_NS: u64 = 1_200_000;
+/// Bytes that one decision sends, at most.
+const SHARE: usize = 1024;
+
+/// The port for people.
+pub(crate) type People = Port<Uart, PEOPLE_BYTES>;
+
+static PEOPLE: Mutex<People> = Mutex::new(Port::new(Uart::ABSENT));
+static MACHINES: Mutex<Port<Uart, MACHINE_BYTES>> = Mutex::new(Port::new(Uart::ABSENT));
+
+/// Takes both into use; the one for people is the caller's for good.
+pub(crate) fn start(people: Uart, machines: Uart) -> &'static mut People {
+    *MACHINES.lock().serial_mut() = machines;
+    let port = MutexGuard::leak(PEOPLE.lock());
+    *port.serial_mut() = people;
+    port
+}
+
+/// Writes one line for machines, at a domain's expense.
+pub(crate) fn line(domain: u16, arguments: fmt::Arguments<'_>) {
+    write_line(Some(usize::from(domain)), arguments);
+}
+
+fn write_line(payer: Option<usize>, arguments: fmt::Arguments<'_>) {
+    let mut port = MACHINES.lock();
+    port.bill(payer);
+    // A port takes everything.
+    let _ = port.write_fmt(arguments);
+    let _ = port.write_str("\r\n");
+    port.bill(None);
+}
+
+/// Writes a record about a domain.
+pub(crate) fn record_of(domain: u16, record: &Record<'_>) {
+    line(domain, format_args!("{record}"));
+}
+
+/// Writes a record about the machine.
+pub(crate) fn record(record: &Record<'_>) {
+    write_line(None, format_args!("{record}"));
+}
+
+/// Whether the lines of an end, or of a start, find room.
+pub(crate) fn has_room() -> bool {
+    MACHINES.lock().room() >= LINE_ROOM
+}
+
+/// Whether something waits for machines.
+pub(crate) fn is_empty() -> bool {
+    MACHINES.lock().waiting() == 0
+}
+
+/// Sends what one look allows.
+pub(crate) fn pump(people: &mut People, mut paid: impl FnMut(Option<usize>)) {
+    people.pump(SHARE, &mut paid);
+    MACHINES.lock().pump(SHARE, &mut paid);
+}
+
+/// The hypervisor's own end: what waits goes out, and then this.
+///
+/// # Safety
+/// Nothing that was interrupted goes on.
+pub(crate) unsafe fn last_words(what: &str, why: fmt::Arguments<'_>) {
+    // SAFETY: the caller's duty; a line that was interrupted stays where it stopped.
+    unsafe { MACHINES.force_unlock() };
+    // SAFETY: the same; whoever had the port for people is not coming back.
+    unsafe { PEOPLE.force_unlock() };
+    let _ = write!(PEOPLE.lock(), "\r\n(xen-lite) {what}: {why}\r\n");
+    write_line(None, format_args!("xen-lite: event={what} {why}"));
+}
+
+/// Waits until everything has been sent.
+///
+/// # Safety
+/// Nobody writes any more.
+pub(crate) unsafe fn drain() {
+    // SAFETY: the caller's duty.
+    unsafe { MACHINES.force_unlock() };
+    // SAFETY: as above.
+    unsafe { PEOPLE.force_unlock() };
+    let mut people = PEOPLE.lock();
+    people.drain();
+    people.serial_mut().flush();
+    let mut machines = MACHINES.lock();
+    machines.drain();
+    machines.serial_mut().flush();
+}
