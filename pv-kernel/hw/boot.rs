@@ -1,6 +1,8 @@
 //! The order of the boot: from the hypervisor's start_info to the first program.
+use crate::events::Ports;
 use crate::machine::{BaseInstructions, Eviction, RingOne, shutdown};
 use crate::tables::{DirectTables, physmap};
+use crate::vector_state::Saving;
 use crate::{heap, pager, stack, traps, vector_state};
 use abi::hypercall::Hypercall;
 use abi::layout::{PAGE_SHIFT, PAGE_SIZE};
@@ -51,11 +53,13 @@ pub(crate) extern "C" fn boot(start_info: *const StartInfo) -> ! {
     } else {
         Eviction::Never
     };
-    if has(flags::XSAVE) {
-        vector_state::use_xsave();
-    }
+    vector_state::open(if has(flags::XSAVE) {
+        Saving::Xsave
+    } else {
+        Saving::Fxsave
+    });
     // SAFETY: the one call.
-    let mut machine = unsafe { RingOne::new(tables, first_page, bases, eviction) };
+    let mut machine = unsafe { RingOne::new(tables, first_page, bases, eviction, Ports::bind()) };
 
     open_heap(&mut machine, &mut frames, tables, root);
     pager::page_out_text();

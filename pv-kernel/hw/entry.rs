@@ -5,15 +5,22 @@
 //! a function for its caller: it returns at the program's next trap. Traps of the kernel itself arrive on
 //! whatever stack it runs on and return to where they struck.
 //!
+//! Events are masked whenever the kernel runs: the stubs mask them, [`ring3_enter`] lets them in with its last
+//! instructions, in the region that abi/README.md describes. An event that strikes ring 3, or that region, is a trap of the
+//! program ([`EVENT_VECTOR`]); one that strikes before a stub has masked events only leaves them masked: whoever was
+//! interrupted looks for events later. Nothing here can fault or make a system call, so the switcher's words for CR2
+//! and the user's stack pointer are whole when a stub reads them.
+//!
 //! No instruction here loads SS: with a null selector QEMU's TCG would change the privilege level.
 use crate::boot;
 use crate::stack::{KERNEL_STACK, STACK_SIZE};
 use crate::traps::kernel_trap;
-use abi::layout::{CR2_WORD, USER_RSP_WORD};
+use abi::event::SharedInfo;
+use abi::layout::{CR2_WORD, SHARED_INFO, USER_RSP_WORD};
 use abi::selector::{USER_CS, USER_SS};
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
-use pv_kernel::context::{Context, INT80_VECTOR, SYSCALL_VECTOR};
+use pv_kernel::context::{Context, EVENT_VECTOR, INT80_VECTOR, SYSCALL_VECTOR};
 
 /// Words below the context: were the return to ring 3 to fault, the frame would lie there.
 const SLACK: usize = 129;
@@ -76,6 +83,15 @@ pub(crate) static TRAP_AREA: Shared<TrapArea> = Shared::new(TrapArea {
 /// The kernel's stack pointer while a program runs.
 static KERNEL_RSP: Shared<u64> = Shared::new(0);
 
+/// rax, while the return to ring 3 needs it for something else.
+static SAVED_RAX: Shared<u64> = Shared::new(0);
+
+/// Where the upcall mask is.
+const UPCALL_MASK: u64 = SHARED_INFO + core::mem::offset_of!(SharedInfo, upcall_mask) as u64;
+// The region reads the flag and writes the mask by one register.
+const _: () = assert!(core::mem::offset_of!(SharedInfo, upcall_pending) == 0);
+const _: () = assert!(core::mem::offset_of!(SharedInfo, upcall_mask) == 1);
+
 /// The stack on which traps from ring 3 arrive.
 pub(crate) fn trap_stack() -> u64 {
     TRAP_AREA.get() as u64 + (CONTEXT_OFFSET + size_of::<Context>()) as u64
@@ -93,6 +109,12 @@ unsafe extern "C" {
     pub(crate) fn syscall_entry();
     /// The stub of vector 0; each other exception's is so many times [`STUB_SIZE`] further.
     pub(crate) fn trap_stubs();
+    /// Where events arrive.
+    pub(crate) fn event_upcall();
+    /// In the region from here on, an event is entered on the frame that lies there.
+    pub(crate) fn event_region_start();
+    /// The region's end.
+    pub(crate) fn event_region_end();
     /// The stub of `int 0x80`.
     pub(crate) fn int80_stub();
 }
@@ -112,6 +134,27 @@ _start:
     mov     rdi, rsi
     call    {boot}
     ud2
+
+    # From a context at rsp to the frame above it.
+    .macro restore_registers
+    add     rsp, 8                  # cr2
+    pop     r15
+    pop     r14
+    pop     r13
+    pop     r12
+    pop     r11
+    pop     r10
+    pop     r9
+    pop     r8
+    pop     rdi
+    pop     rsi
+    pop     rbp
+    pop     rbx
+    pop     rdx
+    pop     rcx
+    pop     rax
+    add     rsp, 16                 # vector, error code
+    .endm
 
     # Two shapes of frames: with an error code (every bounced one, and #AC) and without.
     .macro plain vector
@@ -169,12 +212,27 @@ syscall_entry:
     push    rax
     movabs  rax, [{user_rsp_word}]
     mov     [rsp + 48], rax
-    jmp     trap_save
+    jmp     trap_mask
+
+    # rsp: error code, rip, cs, rflags, rsp, ss. The error code is not 0 when the region was interrupted, whose rax is kept.
+    .balign {stub_size}
+    .global event_upcall
+event_upcall:
+    cmp     qword ptr [rsp], 0
+    cmovne  rax, [rip + {saved_rax}]
+    test    byte ptr [rsp + 16], 2
+    jnz     event_trap
+    add     rsp, 8
+    iretq                           # to a stub that has not masked events yet: they are masked now
+event_trap:
+    push    {event}
 
     # The frame, an error code and the vector are on the stack. User AC and DF may be set after a direct trap.
 trap_common:
     push    rax
-trap_save:
+trap_mask:
+    mov     al, 1
+    movabs  [{upcall_mask}], al
     push    rcx
     push    rdx
     push    rbx
@@ -213,24 +271,7 @@ from_kernel:
     and     rsp, -16
     call    {kernel_trap}
     mov     rsp, rbx
-restore:
-    add     rsp, 8                  # cr2
-    pop     r15
-    pop     r14
-    pop     r13
-    pop     r12
-    pop     r11
-    pop     r10
-    pop     r9
-    pop     r8
-    pop     rdi
-    pop     rsi
-    pop     rbp
-    pop     rbx
-    pop     rdx
-    pop     rcx
-    pop     rax
-    add     rsp, 16                 # vector, error code
+    restore_registers
     iretq
 
     .global ring3_enter
@@ -243,7 +284,22 @@ ring3_enter:
     push    r15
     mov     [rip + {kernel_rsp}], rsp
     lea     rsp, [rip + {trap_area} + {context}]
-    jmp     restore
+    restore_registers
+    mov     [rip + {saved_rax}], rax
+    movabs  rax, {shared_info}
+    mov     byte ptr [rax + 1], 0   # upcall_mask
+    .global event_region_start
+event_region_start:
+    cmp     byte ptr [rax], 0       # upcall_pending
+    jne     1f
+    mov     rax, [rip + {saved_rax}]
+    iretq
+1:  mov     byte ptr [rax + 1], 1
+    .global event_region_end
+event_region_end:
+    mov     rax, [rip + {saved_rax}]
+    push    0
+    jmp     event_trap
     "#,
     kernel_stack = sym KERNEL_STACK,
     stack_size = const STACK_SIZE,
@@ -260,4 +316,8 @@ ring3_enter:
     user_cs = const USER_CS,
     user_rsp_word = const USER_RSP_WORD,
     cr2_word = const CR2_WORD,
+    event = const EVENT_VECTOR,
+    saved_rax = sym SAVED_RAX,
+    shared_info = const SHARED_INFO,
+    upcall_mask = const UPCALL_MASK,
 );

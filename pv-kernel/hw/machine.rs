@@ -1,18 +1,19 @@
 //! The machine that the library's traits speak of: ring 1 on xen-lite.
 use crate::entry::{ring3_enter, trap_context};
+use crate::events::{self, Ports};
 use crate::tables::{DirectTables, physmap};
-use crate::{heap, pager, vector_state};
+use crate::{clock, heap, pager, vector_state};
 use abi::console::{ConsoleIo, MAX_TRANSFER};
 use abi::hypercall::{Hypercall, SegmentBase};
 use abi::mmu::{MmuUpdate, MmuextOp};
-use abi::sched::{SchedOp, ShutdownReason};
+use abi::sched::{SchedOp, ShutdownReason, WAKE_EVENT, WAKE_OUTPUT};
 use abi::stub::hypercall;
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, _rdtsc};
 use pv_kernel::addr::{Mfn, Pfn};
 use pv_kernel::context::Context;
-use pv_kernel::machine::{Cpu, Heap, Memory, Page, Tables, Terminal};
-use pv_kernel::proc::UserState;
+use pv_kernel::machine::{Clock, Cpu, Events, Heap, Memory, Page, Tables, Terminal};
+use pv_kernel::proc::{UserState, VectorLayout};
 
 /// Whether RDFSBASE and its like may be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +36,7 @@ pub(crate) struct RingOne {
     first_page: Pfn,
     base_instructions: BaseInstructions,
     eviction: Eviction,
+    ports: Ports,
     fs_base: u64,
     gs_base: u64,
 }
@@ -47,12 +49,14 @@ impl RingOne {
         first_page: Pfn,
         base_instructions: BaseInstructions,
         eviction: Eviction,
+        ports: Ports,
     ) -> Self {
         Self {
             tables,
             first_page,
             base_instructions,
             eviction,
+            ports,
             fs_base: 0,
             gs_base: 0,
         }
@@ -126,11 +130,46 @@ impl Terminal for RingOne {
             .unwrap_or(0)
     }
 
-    fn wait(&mut self, conditions: u64) {
-        let arguments = [SchedOp::Block.raw(), 0, conditions, 0, 0];
-        // SAFETY: it only takes time.
-        unsafe { hypercall(Hypercall::SchedOp, arguments) };
+    fn wait_for_room(&mut self) {
+        block(None, WAKE_OUTPUT);
     }
+}
+
+impl Clock for RingOne {
+    fn now_ns(&self) -> u64 {
+        clock::now_ns()
+    }
+
+    fn wall_clock_base_ns(&self) -> u64 {
+        clock::wall_clock_base_ns()
+    }
+
+    fn set_timer(&mut self, deadline_ns: u64) {
+        clock::set_timer(deadline_ns);
+    }
+
+    fn take_events(&mut self) -> Events {
+        self.ports.take()
+    }
+
+    fn sleep(&mut self, until_ns: Option<u64>) {
+        block(until_ns, WAKE_EVENT);
+    }
+
+    fn sleep_for_room(&mut self, until_ns: Option<u64>) {
+        block(until_ns, WAKE_EVENT | WAKE_OUTPUT);
+    }
+}
+
+/// Sleeps until one of the conditions holds or, if it is given, a system time comes.
+fn block(until_ns: Option<u64>, conditions: u64) {
+    // No time at all would mean for ever.
+    let timeout_ns = until_ns.map_or(0, |until| until.saturating_sub(clock::now_ns()).max(1));
+    let arguments = [SchedOp::Block.raw(), timeout_ns, conditions, 0, 0];
+    // SAFETY: it only takes time, and an upcall that masks events again.
+    unsafe { hypercall(Hypercall::SchedOp, arguments) };
+    // Waiting for events has unmasked them, and it may have been the time that ended it.
+    events::mask();
 }
 
 /// Prints some of `bytes`; how many.
@@ -171,8 +210,8 @@ impl Cpu for RingOne {
         }
     }
 
-    fn vector_size(&self) -> usize {
-        vector_state::size()
+    fn vector_layout(&self) -> VectorLayout {
+        vector_state::layout()
     }
 
     fn save_user_state(&mut self, state: &mut UserState) {

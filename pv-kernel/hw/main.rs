@@ -5,7 +5,9 @@
 extern crate alloc;
 
 mod boot;
+mod clock;
 mod entry;
+mod events;
 mod heap;
 mod machine;
 mod pager;

@@ -1,6 +1,9 @@
 //! Which traps the kernel takes, and how; what it does about its own.
-use crate::entry::{STUB_SIZE, int80_stub, syscall_entry, trap_stack, trap_stubs};
-use crate::pager;
+use crate::entry::{
+    STUB_SIZE, event_region_end, event_region_start, event_upcall, int80_stub, syscall_entry, trap_stack,
+    trap_stubs,
+};
+use crate::{events, pager};
 use abi::callback::{CallbackOp, CallbackType};
 use abi::hypercall::Hypercall;
 use abi::selector::KERNEL_CS;
@@ -13,7 +16,7 @@ const RING3: u8 = 3;
 /// What a program may raise by an instruction of its own.
 const USER_VECTORS: [u8; 3] = [vector::BP, vector::OF, INT80_VECTOR as u8];
 
-/// Registers every handler, and the stack on which traps from ring 3 arrive.
+/// Registers every handler, the upcall, and the stack on which traps from ring 3 arrive.
 pub(crate) fn register() {
     let mut table = [TrapInfo::default(); EXCEPTIONS + 1];
     let mut count = 0;
@@ -41,11 +44,25 @@ pub(crate) fn register() {
         0,
     ];
     call(Hypercall::CallbackOp, register);
+    let register = [
+        CallbackOp::Register.raw(),
+        CallbackType::Event.raw(),
+        event_upcall as *const () as u64,
+        event_region_start as *const () as u64,
+        event_region_end as *const () as u64,
+    ];
+    events::mask();
+    call(Hypercall::CallbackOp, register);
     call(Hypercall::StackSwitch, [trap_stack(), 0, 0, 0, 0]);
 }
 
 const fn way_of(vector: u8) -> u8 {
-    let mut way = if may_be_direct(vector) { flags::DIRECT } else { 0 };
+    // What is bounced comes with events masked; after a direct trap the stub masks them.
+    let mut way = if may_be_direct(vector) {
+        flags::DIRECT
+    } else {
+        flags::MASK_EVENTS
+    };
     let mut index = 0;
     while index < USER_VECTORS.len() {
         if USER_VECTORS[index] == vector {

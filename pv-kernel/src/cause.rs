@@ -1,5 +1,6 @@
 //! Why a program died, in words.
 use crate::mm::area::Access;
+use crate::signal::Signal;
 use core::fmt;
 use linux_raw_sys::general as linux;
 
@@ -59,8 +60,6 @@ pub enum Cause {
     },
     /// No frame was left for a page that it may use.
     OutOfMemory,
-    /// The user's Ctrl-C.
-    Interrupted,
 }
 
 /// Why an access was refused.
@@ -73,26 +72,58 @@ pub enum Denial {
 }
 
 impl Cause {
-    /// The signal that Linux sends for it.
+    /// The signal that Linux sends for it, and its code; nothing for what no handler can mend.
     #[must_use]
-    pub const fn signal(&self) -> u8 {
-        (match self {
-            Self::DivideError | Self::FloatingPoint | Self::SimdFloatingPoint => linux::SIGFPE,
-            Self::Debug | Self::Breakpoint => linux::SIGTRAP,
-            Self::InvalidOpcode => linux::SIGILL,
-            Self::Segment | Self::Stack | Self::Alignment => linux::SIGBUS,
+    pub const fn signal_and_code(&self) -> Option<(Signal, i32)> {
+        let (signal, code) = match self {
+            Self::DivideError => (Signal::ARITHMETIC, linux::FPE_INTDIV),
+            Self::FloatingPoint | Self::SimdFloatingPoint => (Signal::ARITHMETIC, linux::FPE_FLTUNK),
+            Self::Debug => (Signal::TRAP, linux::TRAP_TRACE),
+            Self::Breakpoint => (Signal::TRAP, linux::SI_KERNEL),
+            Self::InvalidOpcode => (Signal::ILLEGAL, linux::ILL_ILLOPN),
+            Self::Segment | Self::Stack => (Signal::BUS, linux::SI_KERNEL),
+            Self::Alignment => (Signal::BUS, linux::BUS_ADRALN),
             Self::Overflow
             | Self::BoundRange
             | Self::NoCoprocessor
             | Self::PrivilegedInstruction(_)
             | Self::GeneralProtection
-            | Self::Unexpected(_)
-            | Self::NullDereference { .. }
-            | Self::StackOverflow { .. }
-            | Self::Access { .. } => linux::SIGSEGV,
-            Self::OutOfMemory => linux::SIGKILL,
-            Self::Interrupted => linux::SIGINT,
-        }) as u8
+            | Self::Unexpected(_) => (Signal::SEGMENT, linux::SI_KERNEL),
+            Self::Access {
+                denial: Denial::NotPermitted,
+                ..
+            } => (Signal::SEGMENT, linux::SEGV_ACCERR),
+            Self::NullDereference { .. } | Self::StackOverflow { .. } | Self::Access { .. } => {
+                (Signal::SEGMENT, linux::SEGV_MAPERR)
+            }
+            Self::OutOfMemory => return None,
+        };
+        Some((signal, code as i32))
+    }
+
+    /// The signal that its parent learns of.
+    #[must_use]
+    pub const fn signal(&self) -> Signal {
+        match self.signal_and_code() {
+            Some((signal, _)) => signal,
+            None => Signal::KILL,
+        }
+    }
+
+    /// The address that a handler is told, for a trap of the instruction at `rip`.
+    #[must_use]
+    pub const fn address(&self, rip: u64) -> u64 {
+        match self {
+            Self::NullDereference { address, .. }
+            | Self::StackOverflow { address }
+            | Self::Access { address, .. } => *address,
+            Self::DivideError
+            | Self::InvalidOpcode
+            | Self::FloatingPoint
+            | Self::SimdFloatingPoint
+            | Self::Debug => rip,
+            _ => 0,
+        }
     }
 }
 
@@ -145,7 +176,6 @@ impl fmt::Display for Cause {
                 write!(f, "page fault ({access} {address:#x}: {denial})")
             }
             Self::OutOfMemory => f.write_str("out of memory"),
-            Self::Interrupted => f.write_str("interrupt from the keyboard"),
         }
     }
 }

@@ -6,6 +6,9 @@ pub const INT80_VECTOR: u64 = 0x80;
 /// The number that stands in [`Context::vector`] for the `syscall` instruction.
 pub const SYSCALL_VECTOR: u64 = 0x100;
 
+/// The number that stands there when an event came while the program ran.
+pub const EVENT_VECTOR: u64 = 0x101;
+
 /// Flags that a program may have set: CF PF AF ZF SF TF DF OF NT AC ID.
 const USER_FLAGS: u64 = 0x0024_4dd5;
 /// IF and the bit that is always 1.
@@ -34,7 +37,7 @@ pub struct Context {
     pub rdx: u64,
     pub rcx: u64,
     pub rax: u64,
-    /// What led into the kernel: an exception's vector, [`INT80_VECTOR`] or [`SYSCALL_VECTOR`].
+    /// What led into the kernel: an exception's vector, [`INT80_VECTOR`] [`SYSCALL_VECTOR`] or [`EVENT_VECTOR`].
     pub vector: u64,
     /// The CPU's error code, 0 where there is none.
     pub error: u64,

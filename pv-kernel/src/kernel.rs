@@ -1,22 +1,24 @@
 //! The kernel: what it has, and what it does about a program's traps.
 use crate::addr::Pfn;
 use crate::cause::Cause;
-use crate::console::{Console, Signal};
+use crate::console::{Console, Key};
 use crate::errno::Errno;
-use crate::machine::{Cpu, Heap, Memory, Terminal};
+use crate::machine::{Clock, Cpu, Heap, Memory, Terminal};
 use crate::mm::frames::FrameTable;
 use crate::mm::space;
 use crate::mm::user_mem::UserMemory;
 use crate::options::Options;
-use crate::proc::{End, Next, Pid, Process, ProcessTable, Status};
+use crate::proc::{Next, Pid, Process, ProcessTable, Status};
+use crate::schedule::Slice;
+use crate::signal::Signal;
 use crate::syscall::{self, Unknown};
 use crate::trap::{self, Trap};
 use crate::wait::Channel;
 use abi::mmu::MmuextCommand;
 
 /// All that a kernel asks of its machine.
-pub trait Machine: Memory + Terminal + Cpu + Heap {}
-impl<T: Memory + Terminal + Cpu + Heap> Machine for T {}
+pub trait Machine: Memory + Terminal + Cpu + Clock + Heap {}
+impl<T: Memory + Terminal + Cpu + Clock + Heap> Machine for T {}
 
 /// Bytes of the heap that no call may begin without: as much as any one takes.
 pub const HEAP_RESERVE: u64 = 192 * 1024;
@@ -42,8 +44,14 @@ pub struct Kernel<'a, M> {
     pub unknown: Unknown,
     /// The processes.
     pub processes: ProcessTable<'a>,
+    /// The running process's time.
+    pub(crate) slice: Slice,
     /// The process whose address space and user state are in the CPU.
     loaded: Option<Pid>,
+    /// The first process, where the kernel was started with one.
+    pub(crate) init: Option<Pid>,
+    /// The process group that the terminal's keys are for.
+    pub(crate) foreground: Pid,
     /// The process that the kernel has started and whose end it waits for.
     pub(crate) started: Option<Pid>,
     /// How that process ended.
@@ -70,7 +78,10 @@ impl<'a, M: Machine> Kernel<'a, M> {
             options,
             unknown: Unknown::default(),
             processes: ProcessTable::new(),
+            slice: Slice::default(),
             loaded: None,
+            init: None,
+            foreground: Pid::KERNEL,
             started: None,
             ended: None,
         }
@@ -85,12 +96,6 @@ impl<'a, M: Machine> Kernel<'a, M> {
     /// Something has happened: whoever waits for it is ready.
     pub fn wake(&mut self, channel: Channel) {
         self.processes.wake(channel);
-    }
-
-    /// The first process, where the kernel was started with one.
-    #[must_use]
-    pub fn init(&self) -> Option<Pid> {
-        self.processes.entry(Pid::INIT).map(|entry| entry.pid)
     }
 
     /// Refuses a call that takes memory of the kernel's while there is little.
@@ -125,6 +130,13 @@ impl<'a, M: Machine> Kernel<'a, M> {
         }
     }
 
+    /// Puts `process.user_state` into the CPU, if the rest of the process is there.
+    pub fn load_user_state(&mut self, process: &Process<'a>) {
+        if self.loaded == Some(process.pid) {
+            self.machine.load_user_state(&process.user_state);
+        }
+    }
+
     /// What of the process `pid` is in the CPU is given up; the CPU goes to the kernel's own address space.
     pub fn forget_user_state(&mut self, pid: Pid) {
         if self.loaded == Some(pid) {
@@ -146,27 +158,27 @@ impl<'a, M: Machine> Kernel<'a, M> {
 
     /// Works on the trap that the process's context holds.
     pub fn trap(&mut self, process: &mut Process<'a>) -> Next {
-        let next = match trap::classify(&process.context) {
+        match trap::classify(&process.context) {
             Trap::SystemCall => syscall::dispatch(self, process),
+            Trap::Event => Next::Resume,
             Trap::PageFault(fault) => {
                 let resolved = process.memory.resolve(&mut self.machine, &mut self.frames, fault);
-                resolved.map_or_else(|cause| killed(process, cause), |()| Next::Resume)
+                resolved.map_or_else(|cause| self.fault(process, cause), |()| Next::Resume)
             }
             Trap::GeneralProtection => {
                 let cause = self.explain_protection(process);
-                killed(process, cause)
+                self.fault(process, cause)
             }
-            Trap::Fatal(cause) => killed(process, cause),
-        };
-        if next == Next::Resume && !process.context.can_resume() {
-            return killed(process, Cause::GeneralProtection);
+            Trap::Fatal(cause) => self.fault(process, cause),
         }
-        next
     }
 
-    /// Looks for the user's Ctrl-C.
-    pub fn interrupted(&mut self) -> bool {
-        self.console.poll(&mut self.machine) == Some(Signal::Interrupt)
+    /// Takes the keys that were typed.
+    pub(crate) fn keys_typed(&mut self) {
+        if self.console.poll(&mut self.machine) == Some(Key::Interrupt) {
+            self.signal_group(self.foreground, Signal::INTERRUPT);
+        }
+        self.wake(Channel::Input);
     }
 
     /// What kind of #GP it was, by the instruction.
@@ -213,12 +225,4 @@ impl<'a, M: Machine> Kernel<'a, M> {
             .memory
             .write(&mut self.machine, &mut self.frames, address, bytes)
     }
-}
-
-/// The end of a process by the kernel.
-pub(crate) fn killed(process: &Process<'_>, cause: Cause) -> Next {
-    Next::End(End::Killed {
-        cause,
-        rip: process.context.rip,
-    })
 }

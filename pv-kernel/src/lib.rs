@@ -21,6 +21,7 @@ pub mod programs;
 pub mod resident;
 pub mod run;
 pub mod schedule;
+pub mod signal;
 pub mod syscall;
 pub mod trap;
 pub mod tty;

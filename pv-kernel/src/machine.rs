@@ -2,7 +2,7 @@
 //! hypervisor in ring 1.
 use crate::addr::{Mfn, Pfn};
 use crate::context::Context;
-use crate::proc::UserState;
+use crate::proc::{UserState, VectorLayout};
 use abi::layout::PAGE_SIZE;
 use abi::mmu::{MmuUpdate, MmuextOp};
 
@@ -48,7 +48,7 @@ pub trait Memory: Tables {
     fn copy_page(&mut self, from: Pfn, to: Pfn);
 }
 
-/// The domain's console, and waiting for it.
+/// The domain's console.
 pub trait Terminal {
     /// Takes some of `bytes`; how many, perhaps 0.
     fn write(&mut self, bytes: &[u8]) -> usize;
@@ -56,8 +56,8 @@ pub trait Terminal {
     /// Fills some of `buffer` with what has been typed; how many, perhaps 0.
     fn read(&mut self, buffer: &mut [u8]) -> usize;
 
-    /// Sleeps until one of the conditions `abi::sched::WAKE_*` holds.
-    fn wait(&mut self, conditions: u64);
+    /// Sleeps until there is room to write.
+    fn wait_for_room(&mut self);
 }
 
 /// What belongs to the CPU and changes with the running program.
@@ -65,8 +65,8 @@ pub trait Cpu {
     /// Runs a program from the registers in `context` until its next trap, which `context` then holds.
     fn run_user(&mut self, context: &mut Context);
 
-    /// How many bytes an image of the vector registers has.
-    fn vector_size(&self) -> usize;
+    /// What images of the vector registers are like.
+    fn vector_layout(&self) -> VectorLayout;
 
     /// Copies what of a program is in the CPU while the kernel runs.
     fn save_user_state(&mut self, state: &mut UserState);
@@ -94,6 +94,36 @@ pub trait Cpu {
 
     /// The base of GS.
     fn gs_base(&self) -> u64;
+}
+
+/// What has happened outside of the domain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Events {
+    /// The time that was set has come.
+    pub timer: bool,
+    /// Keys were typed.
+    pub console: bool,
+}
+
+/// Time, and waiting for the world.
+pub trait Clock {
+    /// System time: nanoseconds since the machine started.
+    fn now_ns(&self) -> u64;
+
+    /// Nanoseconds since 1970-01-01 UTC at system time 0.
+    fn wall_clock_base_ns(&self) -> u64;
+
+    /// [`Events::timer`] happens once, when the system time reaches `deadline_ns`; replaces what was set.
+    fn set_timer(&mut self, deadline_ns: u64);
+
+    /// What has happened since the last time, once each. While a program runs, an event leads into the kernel.
+    fn take_events(&mut self) -> Events;
+
+    /// Sleeps until an event happens or, if it is given, system time `until_ns` comes.
+    fn sleep(&mut self, until_ns: Option<u64>);
+
+    /// The same, and the terminal's having room ends it too.
+    fn sleep_for_room(&mut self, until_ns: Option<u64>);
 }
 
 /// The kernel's heap.

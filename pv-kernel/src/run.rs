@@ -85,7 +85,7 @@ fn init<M: Machine>(kernel: &mut Kernel<'_, M>, command: &[u8]) -> Verdict {
         environment: ENVIRONMENT.iter().map(|variable| variable.to_vec()).collect(),
     };
     let name = Name::of_path(&program.path);
-    match one(kernel, program) {
+    match one(kernel, program, Role::First) {
         Ok(status) => Verdict::Init(status),
         Err(Failure::NotStarted(error)) => {
             kernel.say(format_args!("{name}: {error}"));
@@ -105,7 +105,7 @@ fn every<M: Machine>(kernel: &mut Kernel<'_, M>, list: &[u8]) -> Verdict {
     for arguments in programs::commands(list) {
         let program = Program::from_list(&arguments);
         let name = Name::of_path(&program.path);
-        match one(kernel, program) {
+        match one(kernel, program, Role::Listed) {
             Ok(_) => {}
             Err(Failure::NotStarted(error)) => {
                 kernel.say(format_args!("{name}: {error}"));
@@ -117,20 +117,31 @@ fn every<M: Machine>(kernel: &mut Kernel<'_, M>, list: &[u8]) -> Verdict {
     verdict
 }
 
+/// What a program that the kernel starts is to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Role {
+    /// One of a list.
+    Listed,
+    /// The first process, which takes care of all others.
+    First,
+}
+
 enum Failure {
     NotStarted(ExecError),
     KeptFrames,
 }
 
 /// Runs one program to its end, ends what it has left behind, and checks that all of its memory came back.
-fn one<M: Machine>(kernel: &mut Kernel<'_, M>, program: Program) -> Result<Status, Failure> {
+fn one<M: Machine>(kernel: &mut Kernel<'_, M>, program: Program, role: Role) -> Result<Status, Failure> {
     let before = kernel.frames.free();
     let started = kernel.start(program);
     let ended = started.map(|pid| {
         kernel.started = Some(pid);
+        kernel.foreground = pid;
+        kernel.init = (role == Role::First).then_some(pid);
         let status = kernel.run_until_ended();
         kernel.end_all();
-        kernel.started = None;
+        (kernel.started, kernel.init) = (None, None);
         status
     });
     let after = kernel.frames.free();

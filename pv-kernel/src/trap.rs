@@ -1,6 +1,6 @@
 //! What led from a program into the kernel.
 use crate::cause::Cause;
-use crate::context::{Context, INT80_VECTOR, SYSCALL_VECTOR};
+use crate::context::{Context, EVENT_VECTOR, INT80_VECTOR, SYSCALL_VECTOR};
 use crate::mm::fault::Fault;
 use abi::trap::vector;
 
@@ -9,6 +9,8 @@ use abi::trap::vector;
 pub enum Trap {
     /// A system call, by either way.
     SystemCall,
+    /// Nothing of the program's own: something has happened outside.
+    Event,
     /// A page fault, to be resolved or not.
     PageFault(Fault),
     /// A #GP: the instruction tells more.
@@ -37,6 +39,7 @@ pub const fn classify(context: &Context) -> Trap {
     const XM: u64 = vector::XM as u64;
     Trap::Fatal(match context.vector {
         INT80_VECTOR | SYSCALL_VECTOR => return Trap::SystemCall,
+        EVENT_VECTOR => return Trap::Event,
         PF => return Trap::PageFault(Fault::new(context.cr2, context.error)),
         GP => return Trap::GeneralProtection,
         DE => Cause::DivideError,
@@ -118,6 +121,7 @@ mod tests {
         }
         assert_eq!(trap(INT80_VECTOR), Trap::SystemCall);
         assert_eq!(trap(SYSCALL_VECTOR), Trap::SystemCall);
+        assert_eq!(trap(EVENT_VECTOR), Trap::Event);
         assert_eq!(
             trap(14),
             Trap::PageFault(Fault {

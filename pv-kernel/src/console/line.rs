@@ -14,7 +14,7 @@ const RECORDS_MAX: usize = 1024;
 
 /// A key that is meant for the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Signal {
+pub enum Key {
     /// Ctrl-C: end the program.
     Interrupt,
 }
@@ -54,7 +54,7 @@ impl LineDiscipline {
     }
 
     /// Takes one key; `show` prints what the person should see.
-    pub fn key(&mut self, key: u8, show: &mut impl FnMut(&[u8])) -> Option<Signal> {
+    pub fn key(&mut self, key: u8, show: &mut impl FnMut(&[u8])) -> Option<Key> {
         match key {
             b'\r' | b'\n' => {
                 self.line.push(b'\n');
@@ -65,7 +65,7 @@ impl LineDiscipline {
             INTERRUPT => {
                 *self = Self::default();
                 show(b"^C\n");
-                return Some(Signal::Interrupt);
+                return Some(Key::Interrupt);
             }
             BACKSPACE | DELETE => self.erase(show),
             ERASE_LINE => {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     impl Typist {
-        fn types(&mut self, keys: &[u8]) -> Option<Signal> {
+        fn types(&mut self, keys: &[u8]) -> Option<Key> {
             let shown = &mut self.shown;
             let mut signal = None;
             for key in keys {
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn ctrl_c_signals_and_forgets_what_was_typed() {
         let mut typist = Typist::default();
-        assert_eq!(typist.types(b"done\nabc\x03"), Some(Signal::Interrupt));
+        assert_eq!(typist.types(b"done\nabc\x03"), Some(Key::Interrupt));
         assert_eq!(typist.read(), None);
     }
 

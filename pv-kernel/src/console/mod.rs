@@ -2,7 +2,7 @@
 mod line;
 mod output;
 
-pub use line::{LineDiscipline, Read, Signal};
+pub use line::{Key, LineDiscipline, Read};
 pub use output::Output;
 
 use crate::machine::Terminal;
@@ -26,7 +26,7 @@ impl Console {
     }
 
     /// Takes what has been typed, as far as there is room for it, and shows it.
-    pub fn poll(&mut self, terminal: &mut impl Terminal) -> Option<Signal> {
+    pub fn poll(&mut self, terminal: &mut impl Terminal) -> Option<Key> {
         let mut signal = None;
         while self.input.room() >= CHUNK {
             let mut typed = [0; CHUNK];

@@ -1,6 +1,5 @@
 //! Printing: everything gets out, however little the console takes at once.
 use crate::machine::Terminal;
-use abi::sched::WAKE_OUTPUT;
 use core::fmt;
 
 /// What is known of the terminal's last line.
@@ -19,7 +18,7 @@ impl Output {
         while !rest.is_empty() {
             let taken = terminal.write(rest);
             if taken == 0 {
-                terminal.wait(WAKE_OUTPUT);
+                terminal.wait_for_room();
             }
             rest = rest.get(taken..).unwrap_or(&[]);
         }
@@ -103,8 +102,7 @@ mod tests {
         fn read(&mut self, _: &mut [u8]) -> usize {
             0
         }
-        fn wait(&mut self, conditions: u64) {
-            assert_eq!(conditions, WAKE_OUTPUT);
+        fn wait_for_room(&mut self) {
             self.full = false;
         }
     }

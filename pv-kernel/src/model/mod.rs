@@ -4,13 +4,14 @@
 //! A program is known by its root table. A forked one is told apart by a number in rbx, which fork copies; one that was
 //! executed begins with all registers 0 and takes the steps of the oldest `Exec` whose root is gone.
 mod process_tests;
+mod signal_tests;
 mod tests;
 
 use crate::addr::{Mfn, Pfn};
-use crate::context::{Context, INT80_VECTOR};
-use crate::machine::{Cpu, Heap, Memory, Page, Tables, Terminal};
+use crate::context::{Context, EVENT_VECTOR, INT80_VECTOR};
+use crate::machine::{Clock, Cpu, Events, Heap, Memory, Page, Tables, Terminal};
 use crate::mm::area::Access;
-use crate::proc::UserState;
+use crate::proc::{UserState, VectorLayout};
 use crate::resident::pager::error;
 use crate::resident::walk;
 use abi::layout::{ENTRIES, HYPERVISOR_SLOT, PAGE_SIZE, PHYSMAP};
@@ -44,6 +45,14 @@ pub(crate) enum Step {
     Store(u64, u8),
     /// Reads a byte, which must be this one.
     Expect(u64, u8),
+    /// A handler for this signal must have begun here.
+    InHandler(u64),
+    /// A handler returns.
+    Return,
+    /// Moves the stack pointer.
+    SetStack(u64),
+    /// The stack pointer must lie from the first address to before the second.
+    ExpectStack(u64, u64),
     /// Fills the vector registers with this byte.
     FillVectors(u8),
     /// They must hold this byte.
@@ -78,6 +87,9 @@ pub(crate) struct Model {
     /// The results of all calls of all programs, in the order in which they returned.
     pub(crate) results: Vec<u64>,
     vectors: u8,
+    now_ns: u64,
+    timer_ns: Option<u64>,
+    keys_came: bool,
     /// What has been typed, and what will be typed while the kernel waits.
     pub(crate) typed: VecDeque<u8>,
     pub(crate) typed_later: VecDeque<&'static [u8]>,
@@ -97,6 +109,9 @@ impl Model {
             executed: VecDeque::new(),
             results: Vec::new(),
             vectors: 0,
+            now_ns: 0,
+            timer_ns: None,
+            keys_came: false,
             typed: VecDeque::new(),
             typed_later: VecDeque::new(),
             printed: Vec::new(),
@@ -316,14 +331,55 @@ impl Terminal for Model {
         count
     }
 
-    fn wait(&mut self, _: u64) {
-        self.typed.extend(
-            self.typed_later
-                .pop_front()
-                .expect("the kernel would wait for ever"),
-        );
+    fn wait_for_room(&mut self) {
+        panic!("the console takes everything");
     }
 }
+
+impl Clock for Model {
+    fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    fn wall_clock_base_ns(&self) -> u64 {
+        WALL_CLOCK_NS
+    }
+
+    fn set_timer(&mut self, deadline_ns: u64) {
+        self.timer_ns = Some(deadline_ns);
+    }
+
+    fn take_events(&mut self) -> Events {
+        let timer = self.timer_ns.is_some_and(|timer| timer <= self.now_ns);
+        if timer {
+            self.timer_ns = None;
+        }
+        Events {
+            timer,
+            console: core::mem::take(&mut self.keys_came),
+        }
+    }
+
+    fn sleep(&mut self, until_ns: Option<u64>) {
+        if let Some(keys) = self.typed_later.pop_front() {
+            self.typed.extend(keys);
+            self.keys_came = true;
+        } else if let Some(until) = until_ns {
+            self.now_ns = self.now_ns.max(until);
+        } else {
+            panic!("the kernel would wait for ever");
+        }
+    }
+
+    fn sleep_for_room(&mut self, until_ns: Option<u64>) {
+        self.sleep(until_ns);
+    }
+}
+
+/// Time that a step takes.
+const STEP_NS: u64 = 1_000_000;
+/// The wall clock at system time 0.
+pub(crate) const WALL_CLOCK_NS: u64 = 1_700_000_000_000_000_000;
 
 /// How a program's next step went.
 enum Went {
@@ -379,6 +435,16 @@ impl Model {
                 Some(()) => return Went::Fault,
                 None => assert_eq!(*self.byte(*address), *byte, "at {address:#x}"),
             },
+            Step::InHandler(signal) => {
+                assert_eq!((context.rdi, context.rsp % 16), (*signal, 8));
+                assert_ne!(context.rsi, 0);
+            }
+            Step::Return => {
+                context.rsp += 8;
+                return self.call(SIGRETURN, [0; 6], context);
+            }
+            Step::SetStack(rsp) => context.rsp = *rsp,
+            Step::ExpectStack(from, to) => assert!((*from..*to).contains(&context.rsp)),
             Step::FillVectors(byte) => self.vectors = *byte,
             Step::ExpectVectors(byte) => assert_eq!(self.vectors, *byte),
             Step::Call(number, arguments) => return self.call(*number, *arguments, context),
@@ -432,6 +498,7 @@ impl Model {
     }
 }
 
+const SIGRETURN: u64 = 15;
 const FORK: u64 = 57;
 const VFORK: u64 = 58;
 const EXIT_GROUP: u64 = 231;
@@ -439,11 +506,18 @@ const EXIT_GROUP: u64 = 231;
 impl Cpu for Model {
     fn run_user(&mut self, context: &mut Context) {
         assert_ne!(self.loaded, KERNEL_ROOT, "no program's address space is loaded");
+        assert_eq!(*context, context.sanitised(), "more than ring 3's rights");
+        assert!(context.can_resume());
         if core::mem::take(&mut self.program(context).in_call) {
             self.program(context).next = None;
             self.results.push(context.rax);
         }
         loop {
+            self.now_ns += STEP_NS;
+            if self.keys_came || self.timer_ns.is_some_and(|timer| timer <= self.now_ns) {
+                context.vector = EVENT_VECTOR;
+                return;
+            }
             let step = self.program(context).steps.pop_front();
             let step = step.unwrap_or(Step::Call(EXIT_GROUP, [0; 6]));
             match self.step(&step, context) {
@@ -454,8 +528,12 @@ impl Cpu for Model {
         }
     }
 
-    fn vector_size(&self) -> usize {
-        512
+    fn vector_layout(&self) -> VectorLayout {
+        VectorLayout {
+            size: 512,
+            components: 0,
+            mxcsr_mask: 0xffff,
+        }
     }
 
     fn save_user_state(&mut self, state: &mut UserState) {

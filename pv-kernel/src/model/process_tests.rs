@@ -176,20 +176,32 @@ fn the_parent_of_a_vfork_goes_on_when_the_child_has_another_program() {
     assert_eq!(outcome.results.map_errno(), [0, 0, 2, 0, 1, 2]);
 }
 
-#[test]
-fn orphans_are_taken_care_of() {
-    let outcome = run_steps(&[
-        Step::Fork(vec![
-            Step::Fork(vec![call(YIELD, &[]), call(YIELD, &[]), call(GETPPID, &[])]),
-            call(EXIT, &[0]),
-        ]),
+fn orphan() -> Vec<Step> {
+    let grandchild = vec![call(YIELD, &[]), call(YIELD, &[]), call(GETPPID, &[])];
+    vec![
+        Step::Fork(vec![Step::Fork(grandchild), call(EXIT, &[0])]),
         wait(),
         call(YIELD, &[]),
         call(YIELD, &[]),
-        call(YIELD, &[]),
-    ]);
-    // In a list of programs, pid 1 is the one that runs.
+        wait(),
+    ]
+}
+
+#[test]
+fn orphans_are_the_first_process_s() {
+    let mut model = Model::new();
+    model.steps.extend(orphan());
+    let archive = crate::archive::tests::archive(&[("sbin/init", &program())]);
+    let outcome = super::tests::run_model(model, &archive);
     assert!(outcome.results.contains(&1), "{:?}", outcome.results);
+    assert_eq!(outcome.results.last(), Some(&3));
+}
+
+#[test]
+fn without_a_first_process_orphans_are_the_kernel_s() {
+    let outcome = run_steps(&orphan());
+    assert!(!outcome.results.contains(&1), "{:?}", outcome.results);
+    assert_eq!(outcome.results.map_errno().last(), Some(&-10));
 }
 
 #[test]

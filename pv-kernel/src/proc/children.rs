@@ -1,5 +1,5 @@
 //! What a process learns of its children.
-use crate::proc::table::{ProcessTable, State};
+use crate::proc::table::{News, ProcessTable, State};
 use crate::proc::{Pid, Status};
 
 /// Which children are meant.
@@ -27,6 +27,17 @@ impl Selector {
     }
 }
 
+/// What is asked for besides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wanted {
+    /// Children that have ended.
+    pub ended: bool,
+    /// Children that were stopped.
+    pub stopped: bool,
+    /// Children that go on.
+    pub continued: bool,
+}
+
 /// What there is to learn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
@@ -36,12 +47,14 @@ pub enum Found {
     Nothing,
     /// This one has ended.
     Ended(Pid, Status),
+    /// This one has news.
+    News(Pid, News),
 }
 
 impl ProcessTable<'_> {
     /// Looks for news of the children of `parent`.
     #[must_use]
-    pub fn news_of_children(&self, parent: Pid, selector: Selector) -> Found {
+    pub fn news_of_children(&self, parent: Pid, selector: Selector, wanted: Wanted) -> Found {
         let mut found = Found::NoChild;
         for entry in self.entries() {
             let selected = match selector {
@@ -52,12 +65,36 @@ impl ProcessTable<'_> {
             if entry.parent != parent || !selected {
                 continue;
             }
-            match entry.state() {
-                State::Zombie(status) => return Found::Ended(entry.pid, status),
+            match (entry.state(), entry.news) {
+                (State::Zombie(status), _) if wanted.ended => return Found::Ended(entry.pid, status),
+                (_, Some(news @ News::Stopped(_))) if wanted.stopped => {
+                    return Found::News(entry.pid, news);
+                }
+                (_, Some(news @ News::Continued)) if wanted.continued => {
+                    return Found::News(entry.pid, news);
+                }
                 _ => found = Found::Nothing,
             }
         }
         found
+    }
+
+    /// The parent has been told.
+    pub fn told(&mut self, child: Pid) {
+        if let Some(entry) = self.entry_mut(child) {
+            entry.news = None;
+        }
+    }
+
+    /// The parent has taken note of the end of `child`: it is forgotten, its time is the parent's children's.
+    pub fn reap(&mut self, child: Pid) {
+        if let Some(entry) = self.entry(child) {
+            let (parent, cpu_ns) = (entry.parent, entry.cpu_ns.saturating_add(entry.children_cpu_ns));
+            if let Some(parent) = self.entry_mut(parent) {
+                parent.children_cpu_ns = parent.children_cpu_ns.saturating_add(cpu_ns);
+            }
+        }
+        self.remove(child);
     }
 }
 

@@ -11,6 +11,8 @@ use crate::mm::space::AddressSpace;
 use crate::mm::user_mem::UserMemory;
 use crate::proc::table::Origin;
 use crate::proc::{Name, Pid, Process, Turn, UserState};
+use crate::signal::SignalState;
+use crate::signal::frame::least_stack;
 use crate::wait::Channel;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -125,7 +127,8 @@ impl<'a, M: Machine> Kernel<'a, M> {
             pid,
             memory: loaded.memory,
             context: loaded.context,
-            user_state: UserState::clean(self.machine.vector_size()),
+            user_state: UserState::clean(self.machine.vector_layout().size),
+            signals: SignalState::new(),
             turn: Turn::Resume,
             deadline_ns: None,
         };
@@ -145,7 +148,8 @@ impl<'a, M: Machine> Kernel<'a, M> {
         let old = core::mem::replace(&mut process.memory, loaded.memory);
         self.destroy(old);
         process.context = loaded.context;
-        process.user_state = UserState::clean(self.machine.vector_size());
+        process.user_state = UserState::clean(self.machine.vector_layout().size);
+        process.signals.exec();
         process.deadline_ns = None;
         if let Some(entry) = self.processes.entry_mut(process.pid) {
             entry.name = loaded.name;
@@ -187,7 +191,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
             path: &program.path,
             random: self.machine.random(),
             features: self.machine.features(),
-            signal_stack: 2048,
+            signal_stack: least_stack(self.machine.vector_layout()),
         };
         let stack = stack::build(&image, &start, STACK_TOP).map_err(|_| ExecError::ArgumentsTooLong)?;
 

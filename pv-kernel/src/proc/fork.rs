@@ -28,6 +28,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
                 ..parent.context
             },
             user_state: parent.user_state.clone(),
+            signals: parent.signals.clone(),
             turn: Turn::Resume,
             deadline_ns: None,
         };

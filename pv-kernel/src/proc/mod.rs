@@ -9,13 +9,13 @@ mod status;
 pub mod table;
 mod user_state;
 
-pub use children::{Found, Selector};
+pub use children::{Found, Selector, Wanted};
 pub use exec::{ExecError, Program};
 pub use name::Name;
 pub use process::{End, Next, Process, Turn};
 pub use status::Status;
-pub use table::ProcessTable;
-pub use user_state::{UserState, VectorState};
+pub use table::{News, ProcessTable};
+pub use user_state::{UserState, VectorLayout, VectorState};
 
 /// The number of a process, of a process group or of a session.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -1,22 +1,22 @@
 //! A process's name.
 use core::fmt::{self, Write};
 
-/// Most bytes of a name, as on Linux.
-const LONGEST: usize = 15;
-
 /// The name that a process has in messages and lists: the last part of its program's path, or what it asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Name {
-    bytes: [u8; LONGEST + 1],
+    bytes: [u8; Self::LONGEST + 1],
 }
 
 impl Name {
+    /// Most bytes of a name, as on Linux.
+    pub const LONGEST: usize = 15;
+
     /// The name: `bytes` up to a NUL, cut short where it is too long.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         let mut name = Self::default();
         let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or(&[]);
-        for (target, byte) in name.bytes.iter_mut().take(LONGEST).zip(bytes) {
+        for (target, byte) in name.bytes.iter_mut().take(Self::LONGEST).zip(bytes) {
             *target = *byte;
         }
         name
@@ -30,7 +30,7 @@ impl Name {
 
     /// Its bytes, padded with NUL, the last one always NUL.
     #[must_use]
-    pub const fn padded(&self) -> &[u8; LONGEST + 1] {
+    pub const fn padded(&self) -> &[u8; Self::LONGEST + 1] {
         &self.bytes
     }
 

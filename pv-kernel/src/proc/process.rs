@@ -3,6 +3,7 @@ use crate::cause::Cause;
 use crate::context::Context;
 use crate::mm::user_mem::UserMemory;
 use crate::proc::{Pid, UserState};
+use crate::signal::{Signal, SignalState};
 use crate::wait::Wait;
 
 /// What belongs to one process alone, and is needed only while it is worked on. What others may ask for at any time is
@@ -17,6 +18,8 @@ pub struct Process<'a> {
     pub context: Context,
     /// The rest of its registers, while they are not in the CPU.
     pub user_state: UserState,
+    /// What it has said about signals.
+    pub signals: SignalState,
     /// What it does when it gets the CPU next.
     pub turn: Turn,
     /// System time at which the call that waits gives up. It is kept while the call is made again and again.
@@ -45,7 +48,12 @@ pub enum End {
     /// It said so.
     Exited(u8),
     /// A signal ended it.
-    Signalled(u8),
+    Signalled {
+        /// Which.
+        signal: Signal,
+        /// The instruction.
+        rip: u64,
+    },
     /// The kernel ended it for what it did.
     Killed {
         /// Why.
@@ -53,6 +61,8 @@ pub enum End {
         /// The instruction.
         rip: u64,
     },
+    /// All ends, and it with all.
+    Abandoned,
 }
 
 /// What follows a trap of a program.
@@ -66,6 +76,8 @@ pub enum Next {
     Wait(Wait),
     /// It goes on then; its system call has been made.
     Pause(Wait),
+    /// It is stopped, until it is told to go on.
+    Stop(Signal),
     /// It has ended.
     End(End),
 }

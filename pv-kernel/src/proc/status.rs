@@ -1,4 +1,5 @@
-//! How a process ended, as its parent learns it.
+//! How a process ended, or what else has happened to it, as its parent learns it.
+use crate::proc::News;
 
 /// What wait4 tells of a child.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +26,17 @@ impl Status {
         match self {
             Self::Exited(code) => code,
             Self::Killed(signal) => 128 | signal,
+        }
+    }
+}
+
+impl News {
+    /// Linux's encoding.
+    #[must_use]
+    pub const fn to_wait(self) -> u32 {
+        match self {
+            Self::Stopped(signal) => (signal.number() as u32) << 8 | 0x7f,
+            Self::Continued => 0xffff,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! is ready, waiting or stopped; there are at most [`MAX_PROCESSES`] entries.
 use crate::errno::Errno;
 use crate::proc::{Name, Pid, Process, Status};
+use crate::signal::{Pending, Signal};
 use crate::wait::{Channel, Wait};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -24,6 +25,8 @@ pub enum State {
     Ready,
     /// It waits for something to happen.
     Waiting(Wait),
+    /// It is stopped by this signal.
+    Stopped(Signal),
     /// It has ended; its parent has not taken note.
     Zombie(Status),
 }
@@ -43,8 +46,36 @@ pub struct Entry<'a> {
     pub name: Name,
     /// Whether it has taken another program since it was forked.
     pub program: Origin,
+    /// Signals that wait to be delivered.
+    pub pending: Pending,
+    /// What its parent has not been told, besides its end.
+    pub news: Option<News>,
+    /// Its timer.
+    pub alarm: Option<Alarm>,
+    /// For how long it has had the CPU, in nanoseconds.
+    pub cpu_ns: u64,
+    /// The same of its children that have ended and were waited for.
+    pub children_cpu_ns: u64,
     state: State,
     process: Option<Box<Process<'a>>>,
+}
+
+/// What a parent can learn of a child that lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum News {
+    /// This signal has stopped it.
+    Stopped(Signal),
+    /// It goes on.
+    Continued,
+}
+
+/// A timer that sends SIGALRM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Alarm {
+    /// The system time of the next one.
+    pub at_ns: u64,
+    /// Time between it and those that follow; 0: there are none.
+    pub interval_ns: u64,
 }
 
 /// Where a process's program comes from.
@@ -76,6 +107,8 @@ pub struct ProcessTable<'a> {
     entries: Vec<Entry<'a>>,
     ready: VecDeque<Pid>,
     last: u32,
+    /// No one waits for an earlier time.
+    next_deadline_ns: Option<u64>,
 }
 
 impl Default for ProcessTable<'_> {
@@ -92,6 +125,7 @@ impl<'a> ProcessTable<'a> {
             entries: Vec::new(),
             ready: VecDeque::with_capacity(MAX_PROCESSES),
             last: 0,
+            next_deadline_ns: None,
         }
     }
 
@@ -153,6 +187,11 @@ impl<'a> ProcessTable<'a> {
             session,
             name,
             program,
+            pending: Pending::default(),
+            news: None,
+            alarm: None,
+            cpu_ns: 0,
+            children_cpu_ns: 0,
             state: State::Ready,
             process: Some(process),
         });
@@ -185,10 +224,45 @@ impl<'a> ProcessTable<'a> {
 
     /// Puts a process back that waits for something to happen.
     pub fn put_waiting(&mut self, process: Box<Process<'a>>, wait: Wait) {
+        self.next_deadline_ns = earlier(self.next_deadline_ns, wait.until_ns());
         if let Some(entry) = self.entry_mut(process.pid) {
             entry.state = State::Waiting(wait);
             entry.process = Some(process);
         }
+    }
+
+    /// Puts a process back that a signal has stopped.
+    pub fn put_stopped(&mut self, process: Box<Process<'a>>, signal: Signal) {
+        if let Some(entry) = self.entry_mut(process.pid) {
+            entry.state = State::Stopped(signal);
+            entry.process = Some(process);
+        }
+    }
+
+    /// A process that waits or is stopped goes on.
+    pub fn make_ready(&mut self, pid: Pid) {
+        if let Some(entry) = self.entry_mut(pid)
+            && matches!(entry.state, State::Waiting(_) | State::Stopped(_))
+        {
+            entry.state = State::Ready;
+            self.ready.push_back(pid);
+        }
+    }
+
+    /// Sets the timer of a process.
+    pub fn set_alarm(&mut self, pid: Pid, alarm: Option<Alarm>) {
+        self.next_deadline_ns = earlier(self.next_deadline_ns, alarm.map(|alarm| alarm.at_ns));
+        if let Some(entry) = self.entry_mut(pid) {
+            entry.alarm = alarm;
+        }
+    }
+
+    /// A process whose timer has come by `now_ns`; its timer goes on.
+    pub fn take_alarm(&mut self, now_ns: u64) -> Option<Pid> {
+        let due = |entry: &&mut Entry<'_>| entry.alarm.is_some_and(|alarm| alarm.at_ns <= now_ns);
+        let entry = self.entries.iter_mut().find(due)?;
+        entry.alarm = entry.alarm.and_then(|alarm| alarm.next(now_ns));
+        Some(entry.pid)
     }
 
     /// Everyone who waits for `channel` is ready.
@@ -199,6 +273,14 @@ impl<'a> ProcessTable<'a> {
     /// Everyone who waits for a time until `now_ns` is ready.
     pub fn wake_until(&mut self, now_ns: u64) {
         self.wake_if(|wait| wait.until_ns().is_some_and(|until| until <= now_ns));
+        let deadlines = self.entries.iter().map(|entry| {
+            let wait = match entry.state {
+                State::Waiting(wait) => wait.until_ns(),
+                State::Running | State::Ready | State::Stopped(_) | State::Zombie(_) => None,
+            };
+            earlier(wait, entry.alarm.map(|alarm| alarm.at_ns))
+        });
+        self.next_deadline_ns = deadlines.fold(None, earlier);
     }
 
     fn wake_if(&mut self, wanted: impl Fn(&Wait) -> bool) {
@@ -212,14 +294,10 @@ impl<'a> ProcessTable<'a> {
         }
     }
 
-    /// The earliest time that anyone waits for.
+    /// A time that is not later than any that someone waits for; nothing if no one does.
     #[must_use]
-    pub fn earliest_deadline(&self) -> Option<u64> {
-        let deadlines = self.entries.iter().filter_map(|entry| match entry.state {
-            State::Waiting(wait) => wait.until_ns(),
-            State::Running | State::Ready | State::Zombie(_) => None,
-        });
-        deadlines.min()
+    pub const fn next_deadline(&self) -> Option<u64> {
+        self.next_deadline_ns
     }
 
     /// The process of `pid` itself, unless it is being worked on or has ended.
@@ -239,6 +317,7 @@ impl<'a> ProcessTable<'a> {
     /// The process that was taken out has ended.
     pub fn ended(&mut self, pid: Pid, status: Status) {
         if let Some(entry) = self.entry_mut(pid) {
+            (entry.alarm, entry.news) = (None, None);
             entry.state = State::Zombie(status);
         }
     }
@@ -247,5 +326,24 @@ impl<'a> ProcessTable<'a> {
     pub fn remove(&mut self, pid: Pid) {
         self.entries
             .retain(|entry| entry.pid != pid || !matches!(entry.state, State::Zombie(_)));
+    }
+}
+
+impl Alarm {
+    /// The timer after it has fired: the first of its times after `now_ns`.
+    fn next(self, now_ns: u64) -> Option<Self> {
+        let missed = now_ns.saturating_sub(self.at_ns).checked_div(self.interval_ns)?;
+        let steps = self.interval_ns.saturating_mul(missed.saturating_add(1));
+        Some(Self {
+            at_ns: self.at_ns.saturating_add(steps),
+            ..self
+        })
+    }
+}
+
+fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }

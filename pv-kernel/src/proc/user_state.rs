@@ -7,6 +7,17 @@ pub struct VectorState {
     blocks: Vec<Block>,
 }
 
+/// What images of the machine's vector registers are like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VectorLayout {
+    /// Bytes.
+    pub size: usize,
+    /// Components that XCR0 has on; 0: images are FXSAVE's.
+    pub components: u64,
+    /// Bits that MXCSR may have.
+    pub mxcsr_mask: u32,
+}
+
 /// XSAVE wants its area aligned so.
 #[repr(align(64))]
 #[derive(Clone, Copy, Debug)]

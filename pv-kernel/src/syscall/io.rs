@@ -1,6 +1,5 @@
 //! Reading and writing: file descriptors 0, 1 and 2 are the console.
 use super::{Arguments, Stop};
-use crate::cause::Cause;
 use crate::console::Read;
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
@@ -22,7 +21,6 @@ pub(super) fn read<M: Machine>(
     [descriptor, address, count, ..]: Arguments,
 ) -> Result<u64, Stop> {
     check_descriptor(descriptor)?;
-    check_interrupt(kernel)?;
     let mut buffer = [0; CHUNK];
     let wanted = usize::try_from(count).unwrap_or(CHUNK).min(CHUNK);
     // A buffer that cannot be written must not cost the program its input.
@@ -33,6 +31,8 @@ pub(super) fn read<M: Machine>(
     process
         .memory
         .make_writable(&mut kernel.machine, &mut kernel.frames, address, buffer.len())?;
+    // There may be room for more of what was typed now.
+    kernel.keys_typed();
     match kernel.console.read(buffer) {
         Read::Nothing => Err(Stop::Wait(Wait::on(Channel::Input))),
         Read::End => Ok(0),
@@ -50,7 +50,6 @@ pub(super) fn write<M: Machine>(
     [descriptor, address, count, ..]: Arguments,
 ) -> Result<u64, Stop> {
     check_descriptor(descriptor)?;
-    check_interrupt(kernel)?;
     print(kernel, process, address, count.min(MAX_BYTES)).map_err(Stop::from)
 }
 
@@ -61,7 +60,6 @@ pub(super) fn writev<M: Machine>(
     [descriptor, records, count, ..]: Arguments,
 ) -> Result<u64, Stop> {
     check_descriptor(descriptor)?;
-    check_interrupt(kernel)?;
     if count > MAX_BUFFERS {
         return Err(Errno::INVALID.into());
     }
@@ -115,13 +113,5 @@ fn check_descriptor(descriptor: u64) -> Result<(), Stop> {
         Ok(())
     } else {
         Err(Errno::BAD_FILE.into())
-    }
-}
-
-fn check_interrupt<M: Machine>(kernel: &mut Kernel<'_, M>) -> Result<(), Stop> {
-    if kernel.interrupted() {
-        Err(Stop::Kill(Cause::Interrupted))
-    } else {
-        Ok(())
     }
 }

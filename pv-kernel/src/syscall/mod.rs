@@ -4,14 +4,17 @@
 mod io;
 mod memory;
 mod process;
+mod signal;
 mod strings;
 mod system;
 pub mod table;
+mod time;
+mod user;
 
-use crate::cause::Cause;
 use crate::errno::Errno;
-use crate::kernel::{Kernel, Machine, killed};
+use crate::kernel::{Kernel, Machine};
 use crate::proc::{End, Next, Process};
+use crate::signal::Signal;
 use crate::wait::Wait;
 use syscalls::Sysno;
 
@@ -30,8 +33,8 @@ enum Stop {
     Replaced,
     /// The program ends itself.
     Exit(u8),
-    /// The program is ended.
-    Kill(Cause),
+    /// A signal ends the program.
+    Signal(Signal),
 }
 
 impl From<Errno> for Stop {
@@ -62,8 +65,11 @@ pub fn dispatch<'a, M: Machine>(kernel: &mut Kernel<'a, M>, process: &mut Proces
         Err(Stop::Pause(value, wait)) => (value, Next::Pause(wait)),
         Err(Stop::Yield) => (0, Next::Yield),
         Err(Stop::Replaced) => return Next::Resume,
+        Err(Stop::Signal(signal)) => {
+            let rip = process.context.rip;
+            return Next::End(End::Signalled { signal, rip });
+        }
         Err(Stop::Exit(code)) => return Next::End(End::Exited(code)),
-        Err(Stop::Kill(cause)) => return killed(process, cause),
     };
     process.context.rax = result;
     process.deadline_ns = None;

@@ -1,10 +1,11 @@
 //! Processes: birth, programs, ends, groups.
-use super::{Arguments, Stop, strings};
+use super::{Arguments, Stop, strings, time};
 use crate::addr::USER_END;
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
-use crate::proc::table::{Origin, State};
-use crate::proc::{Found, Pid, Process, Program, Selector};
+use crate::proc::table::{self, Entry, State};
+use crate::proc::{Found, News, Pid, Process, Program, Selector, Wanted};
+use crate::signal::{Info, Origin};
 use crate::wait::{Channel, Wait};
 use linux_raw_sys::general as linux;
 
@@ -107,24 +108,94 @@ pub(super) fn wait4<M: Machine>(
     if options & !KNOWN != 0 {
         return Err(Errno::INVALID.into());
     }
-    let own = process.pid;
-    let group = kernel.processes.entry(own).map_or(own, |entry| entry.group);
-    let selector = Selector::from_wait(pid as i32, group).ok_or(Errno::NO_PROCESS)?;
-    match kernel.processes.news_of_children(own, selector) {
-        Found::NoChild => Err(Errno::NO_CHILD.into()),
-        Found::Nothing if options & linux::WNOHANG != 0 => Ok(0),
-        Found::Nothing => Err(Stop::Wait(Wait::on(Channel::Child(own)))),
-        Found::Ended(child, status) => {
-            if status_at != 0 {
-                kernel.copy_out(process, status_at, &status.to_wait().to_le_bytes())?;
-            }
-            if usage_at != 0 {
-                kernel.copy_out(process, usage_at, &[0; size_of::<linux::rusage>()])?;
-            }
-            kernel.processes.remove(child);
-            Ok(u64::from(child.0))
-        }
+    let selector = Selector::from_wait(pid as i32, own_group(kernel, process)).ok_or(Errno::NO_PROCESS)?;
+    let wanted = Wanted {
+        ended: true,
+        stopped: options & linux::WUNTRACED != 0,
+        continued: options & linux::WCONTINUED != 0,
+    };
+    let (child, status) = match kernel.processes.news_of_children(process.pid, selector, wanted) {
+        Found::NoChild => return Err(Errno::NO_CHILD.into()),
+        Found::Nothing if options & linux::WNOHANG != 0 => return Ok(0),
+        Found::Nothing => return Err(Stop::Wait(Wait::on(Channel::Child(process.pid)))),
+        Found::Ended(child, status) => (child, status.to_wait()),
+        Found::News(child, news) => (child, news.to_wait()),
+    };
+    if status_at != 0 {
+        kernel.copy_out(process, status_at, &status.to_le_bytes())?;
     }
+    if usage_at != 0 {
+        let entry = kernel.processes.entry(child);
+        let usage = time::usage(entry.map_or(0, |entry| entry.cpu_ns));
+        kernel.copy_out(process, usage_at, &usage)?;
+    }
+    take_note(kernel, child);
+    Ok(u64::from(child.0))
+}
+
+fn own_group<M>(kernel: &Kernel<'_, M>, process: &Process<'_>) -> Pid {
+    let entry = kernel.processes.entry(process.pid);
+    entry.map_or(process.pid, |entry| entry.group)
+}
+
+/// The caller has learned what there was to learn of `child`.
+fn take_note<M>(kernel: &mut Kernel<'_, M>, child: Pid) {
+    let state = kernel.processes.entry(child).map(Entry::state);
+    if matches!(state, Some(State::Zombie(_))) {
+        kernel.processes.reap(child);
+    } else {
+        kernel.processes.told(child);
+    }
+}
+
+/// `waitid(kind, number, info, options, usage)`.
+pub(super) fn waitid<M: Machine>(
+    kernel: &mut Kernel<'_, M>,
+    process: &mut Process<'_>,
+    [kind, number, info_at, options, usage_at, ..]: Arguments,
+) -> Made {
+    let options = options as u32;
+    let has = |flag: u32| options & flag != 0;
+    let wanted = Wanted {
+        ended: has(linux::WEXITED),
+        stopped: has(linux::WSTOPPED),
+        continued: has(linux::WCONTINUED),
+    };
+    if wanted == Wanted::default() {
+        return Err(Errno::INVALID.into());
+    }
+    let selector = match (kind as u32, number as u32) {
+        (linux::P_ALL, _) => Selector::Any,
+        (linux::P_PID, pid @ 1..) => Selector::One(Pid(pid)),
+        (linux::P_PGID, 0) => Selector::Group(own_group(kernel, process)),
+        (linux::P_PGID, group) => Selector::Group(Pid(group)),
+        _ => return Err(Errno::INVALID.into()),
+    };
+    let (child, origin) = match kernel.processes.news_of_children(process.pid, selector, wanted) {
+        Found::NoChild => return Err(Errno::NO_CHILD.into()),
+        Found::Nothing if has(linux::WNOHANG) => {
+            if info_at != 0 {
+                kernel.copy_out(process, info_at, &[0; 128])?;
+            }
+            return Ok(0);
+        }
+        Found::Nothing => return Err(Stop::Wait(Wait::on(Channel::Child(process.pid)))),
+        Found::Ended(child, status) => (child, Origin::Ended(child, status)),
+        Found::News(child, News::Stopped(signal)) => (child, Origin::Stopped(child, signal)),
+        Found::News(child, News::Continued) => (child, Origin::Continued(child)),
+    };
+    if info_at != 0 {
+        kernel.copy_out(process, info_at, &Info::of_child(origin).to_bytes())?;
+    }
+    if usage_at != 0 {
+        let entry = kernel.processes.entry(child);
+        let usage = time::usage(entry.map_or(0, |entry| entry.cpu_ns));
+        kernel.copy_out(process, usage_at, &usage)?;
+    }
+    if !has(linux::WNOWAIT) {
+        take_note(kernel, child);
+    }
+    Ok(0)
 }
 
 /// `getpid()`, `gettid()`.
@@ -189,7 +260,7 @@ pub(super) fn setpgid<M>(
     if pid != process.pid && !is_child || matches!(target.state(), State::Zombie(_)) {
         return Err(Errno::NO_PROCESS.into());
     }
-    if is_child && target.program == Origin::Executed {
+    if is_child && target.program == table::Origin::Executed {
         return Err(Errno::ACCESS.into());
     }
     let leads = target.session == target.pid;

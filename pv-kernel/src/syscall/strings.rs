@@ -46,6 +46,29 @@ pub(super) fn string<M: Machine>(
     Err(too_long)
 }
 
+/// The first `limit` bytes of the string at `address`, or all up to its NUL.
+///
+/// # Errors
+/// `EFAULT`, `ENOMEM`.
+pub(super) fn prefix<M: Machine>(
+    kernel: &mut Kernel<'_, M>,
+    process: &mut Process<'_>,
+    address: u64,
+    limit: usize,
+) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::with_capacity(limit);
+    for offset in 0..limit as u64 {
+        let mut byte = [0];
+        let at = address.checked_add(offset).ok_or(Errno::FAULT)?;
+        kernel.copy_in(process, at, &mut byte)?;
+        match byte {
+            [0] => break,
+            [byte] => bytes.push(byte),
+        }
+    }
+    Ok(bytes)
+}
+
 /// The path at `address`.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! Which system calls there are: one table, from which both the dispatcher and the README's list are made.
-use super::{Arguments, Stop, io, memory, process, system};
+use super::{Arguments, Stop, io, memory, process, signal, system, time, user};
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
 use crate::proc::Process;
@@ -57,7 +57,8 @@ calls! {
     execve Full "static ELF64, position-independent or not, and `#!` scripts" process::execve;
     exit Full "" process::exit;
     exit_group Full "" process::exit;
-    wait4 Part "no WUNTRACED and WCONTINUED; the usage is 0" process::wait4;
+    wait4 Full "of the usage there is the time" process::wait4;
+    waitid Part "no P_PIDFD" process::waitid;
     getpid Full "" process::getpid;
     gettid Full "" process::getpid;
     getppid Full "" process::getppid;
@@ -67,6 +68,47 @@ calls! {
     getsid Full "" process::getsid;
     setsid Full "" process::setsid;
     sched_yield Full "" process::sched_yield;
+
+    // Signals.
+    rt_sigaction Full "" signal::rt_sigaction;
+    rt_sigprocmask Full "" signal::rt_sigprocmask;
+    rt_sigpending Full "" signal::rt_sigpending;
+    rt_sigsuspend Full "" signal::rt_sigsuspend;
+    rt_sigreturn Full "" signal::rt_sigreturn;
+    sigaltstack Part "no SS_AUTODISARM" signal::sigaltstack;
+    pause Full "" signal::pause;
+    kill Full "" signal::kill;
+    tkill Full "" signal::tkill;
+    tgkill Full "" signal::tgkill;
+
+    // Time.
+    nanosleep Full "" time::nanosleep;
+    clock_nanosleep Part "CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME" time::clock_nanosleep;
+    clock_gettime Full "" time::clock_gettime;
+    clock_getres Full "" time::clock_getres;
+    gettimeofday Full "" time::gettimeofday;
+    time Full "" time::time;
+    alarm Full "" time::alarm;
+    setitimer Part "ITIMER_REAL" time::setitimer;
+    getitimer Part "ITIMER_REAL" time::getitimer;
+    times Part "all time is the program's" time::times;
+    getrusage Part "the time, all of it the program's" time::getrusage;
+
+    // Who one is: root, and nobody else.
+    getuid Full "" user::root;
+    geteuid Full "" user::root;
+    getgid Full "" user::root;
+    getegid Full "" user::root;
+    getresuid Full "" user::three_roots;
+    getresgid Full "" user::three_roots;
+    getgroups Part "there are none" user::root;
+    setuid Part "0" user::become_root;
+    setgid Part "0" user::become_root;
+    setreuid Part "0" user::become_root;
+    setregid Part "0" user::become_root;
+    setresuid Part "0" user::become_root;
+    setresgid Part "0" user::become_root;
+    setgroups Part "there are none" user::root;
 
     // Memory.
     brk Full "" memory::brk;
@@ -84,6 +126,12 @@ calls! {
     set_tid_address Part "returns the number; nothing is written at the end" process::getpid;
     set_robust_list Refused "ENOSYS" refused;
     rseq Refused "ENOSYS" refused;
+    prctl Part "PR_SET_NAME, PR_GET_NAME" system::prctl;
+    prlimit64 Part "tells the limits; they cannot be changed" system::prlimit64;
+    getrlimit Full "" system::getrlimit;
+    sched_getaffinity Full "" system::sched_getaffinity;
+    getrandom Part "no more random than the time" system::getrandom;
+    sysinfo Full "" system::sysinfo;
     uname Full "" system::uname;
 }
 
