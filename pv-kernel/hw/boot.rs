@@ -53,15 +53,16 @@ pub(crate) extern "C" fn boot(start_info: *const StartInfo) -> ! {
     } else {
         Eviction::Never
     };
+    // SAFETY: the one call.
+    let mut machine = unsafe { RingOne::new(tables, first_page, bases, eviction, Ports::bind()) };
+
+    open_heap(&mut machine, &mut frames, tables, root);
+    // The probe is on the heap.
     vector_state::open(if has(flags::XSAVE) {
         Saving::Xsave
     } else {
         Saving::Fxsave
     });
-    // SAFETY: the one call.
-    let mut machine = unsafe { RingOne::new(tables, first_page, bases, eviction, Ports::bind()) };
-
-    open_heap(&mut machine, &mut frames, tables, root);
     pager::page_out_text();
 
     let mut kernel = Kernel::new(machine, frames, root, module(info), name(info), options);

@@ -109,6 +109,11 @@ impl<'a, M: Machine> Kernel<'a, M> {
                 return self.fault(process, Cause::GeneralProtection);
             }
             self.run(process);
+        } else if self.has_deadly_signal(process)
+            && let Some(next) = after(self.deliver(process, None))
+        {
+            // What came meanwhile is not for a program that ends: another may want it.
+            return next;
         }
         process.turn = Turn::Resume;
         match self.trap(process) {

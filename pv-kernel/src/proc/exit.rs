@@ -122,7 +122,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
             End::Killed { cause, rip } if is_told => {
                 self.say(format_args!("{name}: killed by {cause} at rip {rip:#x}"));
             }
-            End::Signalled { signal, rip } if is_told => {
+            End::Signalled { signal, rip } if self.started == Some(pid) => {
                 self.say(format_args!("{name}: killed by {signal} at rip {rip:#x}"));
             }
             End::Exited(code) if code != 0 && self.started == Some(pid) && self.init.is_none() => {

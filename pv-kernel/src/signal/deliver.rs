@@ -32,6 +32,19 @@ impl<'a, M: Machine> Kernel<'a, M> {
         entry.is_some_and(|entry| !entry.pending.set().without(process.signals.blocked).is_empty())
     }
 
+    /// Whether the signal that is delivered first ends the process.
+    pub(crate) fn has_deadly_signal(&self, process: &Process<'a>) -> bool {
+        let entry = self.processes.entry(process.pid);
+        let pending = entry.map_or(SignalSet::EMPTY, |entry| entry.pending.set());
+        let first = pending.without(process.signals.blocked).first();
+        first.is_some_and(|signal| {
+            let action = process.signals.action(signal);
+            action.handler == Handler::Default
+                && signal.default_action() == Default::End
+                && !self.is_init(process.pid)
+        })
+    }
+
     /// Delivers what is pending. `unfinished`: the process is in a call that would wait; when a handler runs, the call
     /// ends or is made again as it says, else the process's turn is to make it again.
     pub(crate) fn deliver(&mut self, process: &mut Process<'a>, unfinished: Option<Restart>) -> Delivered {

@@ -15,9 +15,9 @@ const MAX_BYTES: u64 = 0x7fff_f000;
 const BUFFER_RECORD: u64 = 16;
 
 /// `read(fd, buffer, count)`.
-pub(super) fn read<M: Machine>(
-    kernel: &mut Kernel<'_, M>,
-    process: &mut Process<'_>,
+pub(super) fn read<'a, M: Machine>(
+    kernel: &mut Kernel<'a, M>,
+    process: &mut Process<'a>,
     [descriptor, address, count, ..]: Arguments,
 ) -> Result<u64, Stop> {
     check_descriptor(descriptor)?;
@@ -33,6 +33,10 @@ pub(super) fn read<M: Machine>(
         .make_writable(&mut kernel.machine, &mut kernel.frames, address, buffer.len())?;
     // There may be room for more of what was typed now.
     kernel.keys_typed();
+    // What was typed after a Ctrl-C is not for the program that it ends.
+    if kernel.has_deadly_signal(process) {
+        return Err(Stop::Wait(Wait::on(Channel::Input)));
+    }
     match kernel.console.read(buffer) {
         Read::Nothing => Err(Stop::Wait(Wait::on(Channel::Input))),
         Read::End => Ok(0),

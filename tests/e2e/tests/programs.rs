@@ -101,6 +101,7 @@ fn programs_die_alone(machine: Machine) {
         vec!["vector"],
         vec!["paths"],
         vec!["procs"],
+        vec!["signals"],
         vec!["hog", "8"],
         vec!["hog", "30"],
         vec!["hog", "8"],
@@ -143,6 +144,7 @@ fn programs_die_alone(machine: Machine) {
         "vector: clean at first, kept afterwards",
         "paths: int 0x80 and syscall do the same",
         "procs: every process is its own",
+        "signals: handlers run and come back",
         "hog: 8 MiB touched, every byte is right",
         "pv-kernel: crash: exited with code 101",
     ] {
