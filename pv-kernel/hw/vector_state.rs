@@ -31,10 +31,9 @@ pub(crate) fn open(saving: Saving) {
     let mut layout = LAYOUT.lock();
     let mut probe = VectorState::clean(FXSAVE_SIZE);
     // SAFETY: the image is aligned and has 512 bytes.
-    unsafe { asm!("fxsave64 [{}]", in(reg) probe.as_mut_ptr(), options(nostack)) };
-    let mut mask = [0; 4];
-    probe.read(MXCSR_MASK_AT, &mut mask);
-    layout.mxcsr_mask = match u32::from_le_bytes(mask) {
+    unsafe { asm!("fxsave64 [{}]", in(reg) probe.bytes_mut().as_mut_ptr(), options(nostack)) };
+    let mask = probe.bytes().get(MXCSR_MASK_AT..).and_then(<[u8]>::first_chunk);
+    layout.mxcsr_mask = match mask.copied().map_or(0, u32::from_le_bytes) {
         0 => DEFAULT_MXCSR_MASK,
         mask => mask,
     };
@@ -56,12 +55,9 @@ pub(crate) fn layout() -> VectorLayout {
 /// Copies the registers to an image.
 pub(crate) fn save(state: &mut VectorState) {
     let layout = layout();
-    assert!(
-        state.size() >= layout.size,
-        "an image of {} bytes is too small",
-        state.size()
-    );
-    let image = state.as_mut_ptr();
+    let bytes = state.bytes_mut();
+    assert!(bytes.len() >= layout.size, "{} bytes are too few", bytes.len());
+    let image = bytes.as_mut_ptr();
     if layout.components != 0 {
         // SAFETY: the image is aligned and has room for all that XCR0 has on.
         unsafe {
@@ -77,12 +73,9 @@ pub(crate) fn save(state: &mut VectorState) {
 /// does not restore are nobody else's.
 pub(crate) fn load(state: &VectorState) {
     let layout = layout();
-    assert!(
-        state.size() >= layout.size,
-        "an image of {} bytes is too small",
-        state.size()
-    );
-    let image = state.as_ptr();
+    let bytes = state.bytes();
+    assert!(bytes.len() >= layout.size, "{} bytes are too few", bytes.len());
+    let image = bytes.as_ptr();
     if layout.components != 0 {
         // SAFETY: the image is aligned, and was saved by XSAVE, is clean, or was made valid by `signal::frame`.
         unsafe {

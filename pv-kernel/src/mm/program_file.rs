@@ -23,9 +23,10 @@ impl<'a> ProgramFile<'a> {
             .ok()
             .and_then(|offset| self.0.get(offset..));
         let source = rest.unwrap_or(&[]);
-        for (target, byte) in buffer.iter_mut().zip(source) {
-            *target = *byte;
+        let count = source.len().min(buffer.len());
+        if let (Some(target), Some(source)) = (buffer.get_mut(..count), source.get(..count)) {
+            target.copy_from_slice(source);
         }
-        source.len().min(buffer.len())
+        count
     }
 }

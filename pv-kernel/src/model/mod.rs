@@ -541,9 +541,7 @@ impl Cpu for Model {
     }
 
     fn load_user_state(&mut self, state: &UserState) {
-        let mut byte = [0];
-        state.vectors.read(160, &mut byte);
-        [self.vectors] = byte;
+        self.vectors = state.vectors.bytes()[160];
     }
 
     fn features(&self) -> [u64; 2] {

@@ -1,10 +1,13 @@
 //! What of a program stays in the CPU across traps: vector registers, and the bases of FS and GS.
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 
 /// An image of the vector registers as XSAVE lays it out in its standard form, or FXSAVE (SDM vol. 1, 13.4 and 10.5.1).
-#[derive(Clone, Debug)]
+///
+/// XSAVE wants its area aligned to 64 bytes: the image begins at the first such address of the allocation.
+#[derive(Debug)]
 pub struct VectorState {
-    blocks: Vec<Block>,
+    allocation: Box<[u8]>,
+    size: usize,
 }
 
 /// What images of the machine's vector registers are like.
@@ -18,11 +21,9 @@ pub struct VectorLayout {
     pub mxcsr_mask: u32,
 }
 
-/// XSAVE wants its area aligned so.
-#[repr(align(64))]
-#[derive(Clone, Copy, Debug)]
-struct Block([u8; BLOCK]);
-const BLOCK: usize = 64;
+const ALIGNMENT: usize = 64;
+/// Least bytes of an image: FXSAVE's.
+const LEAST: usize = 512;
 
 /// Control word of x87 in a clean state: all exceptions masked, 64 bits of precision.
 const FCW: [u8; 2] = 0x37f_u16.to_le_bytes();
@@ -35,46 +36,51 @@ impl VectorState {
     /// Registers with nothing in them, in an image of at least `size` bytes.
     #[must_use]
     pub fn clean(size: usize) -> Self {
+        let size = size.max(LEAST);
         let mut state = Self {
-            blocks: alloc::vec![Block([0; BLOCK]); size.div_ceil(BLOCK).max(8)],
+            allocation: alloc::vec![0; size + ALIGNMENT].into_boxed_slice(),
+            size,
         };
         state.write(0, &FCW);
         state.write(MXCSR_AT, &MXCSR);
         state
     }
 
-    /// How many bytes the image has.
-    #[must_use]
-    pub const fn size(&self) -> usize {
-        self.blocks.len() * BLOCK
+    fn start(&self) -> usize {
+        self.allocation.as_ptr().addr().wrapping_neg() % ALIGNMENT
     }
 
-    /// Where the image is: aligned to 64 bytes, [`Self::size`] bytes long.
+    /// The image's bytes.
     #[must_use]
-    pub const fn as_ptr(&self) -> *const u8 {
-        self.blocks.as_ptr().cast()
+    pub fn bytes(&self) -> &[u8] {
+        let start = self.start();
+        self.allocation.get(start..start + self.size).unwrap_or(&[])
     }
 
-    /// The same, for the CPU to write.
-    #[must_use]
-    pub const fn as_mut_ptr(&mut self) -> *mut u8 {
-        self.blocks.as_mut_ptr().cast()
-    }
-
-    /// Copies bytes from offset `at` on; what lies beyond the image is left as it is.
-    pub fn read(&self, at: usize, buffer: &mut [u8]) {
-        let bytes = self.blocks.iter().flat_map(|block| &block.0);
-        for (target, byte) in buffer.iter_mut().zip(bytes.skip(at)) {
-            *target = *byte;
-        }
+    /// The image's bytes, to be changed; aligned to 64.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let start = self.start();
+        self.allocation
+            .get_mut(start..start + self.size)
+            .unwrap_or(&mut [])
     }
 
     /// Changes bytes from offset `at` on; what lies beyond the image is dropped.
     pub fn write(&mut self, at: usize, bytes: &[u8]) {
-        let places = self.blocks.iter_mut().flat_map(|block| &mut block.0);
-        for (target, byte) in places.skip(at).zip(bytes) {
-            *target = *byte;
-        }
+        let places = self.bytes_mut().get_mut(at..).unwrap_or(&mut []);
+        let count = places.len().min(bytes.len());
+        let (Some(places), Some(bytes)) = (places.get_mut(..count), bytes.get(..count)) else {
+            return;
+        };
+        places.copy_from_slice(bytes);
+    }
+}
+
+impl Clone for VectorState {
+    fn clone(&self) -> Self {
+        let mut copy = Self::clean(self.size);
+        copy.write(0, self.bytes());
+        copy
     }
 }
 
@@ -108,18 +114,22 @@ mod tests {
     #[test]
     fn a_clean_image_masks_all_exceptions() {
         let state = VectorState::clean(576);
-        assert_eq!((state.size(), state.as_ptr() as usize % 64), (576, 0));
-        let mut mxcsr = [0; 4];
-        state.read(24, &mut mxcsr);
-        assert_eq!(u32::from_le_bytes(mxcsr), 0x1f80);
+        assert_eq!(
+            (state.bytes().len(), state.bytes().as_ptr().addr() % 64),
+            (576, 0)
+        );
+        assert_eq!(state.bytes()[24..28], 0x1f80_u32.to_le_bytes());
     }
 
     #[test]
-    fn what_lies_beyond_the_image_is_neither_read_nor_written() {
+    fn what_lies_beyond_the_image_is_not_written_and_a_copy_is_the_same() {
         let mut state = VectorState::clean(512);
         state.write(510, &[1, 2, 3, 4]);
-        let mut bytes = [9; 4];
-        state.read(510, &mut bytes);
-        assert_eq!(bytes, [1, 2, 9, 9]);
+        state.write(600, &[9]);
+        let copies: Vec<VectorState> = (0..5).map(|_| state.clone()).collect();
+        for copy in copies {
+            assert_eq!(copy.bytes(), state.bytes());
+            assert_eq!(copy.bytes()[510..], [1, 2]);
+        }
     }
 }

@@ -192,8 +192,9 @@ fn put_registers(bytes: &mut [u8], context: &Context, mask: SignalSet) {
 /// The image of the vector registers with Linux's marks.
 fn vector_bytes(vectors: &VectorState, layout: VectorLayout) -> Vec<u8> {
     let components = layout.components;
-    let mut bytes = alloc::vec![0; layout.size];
-    vectors.read(0, &mut bytes);
+    let mut bytes = Vec::with_capacity(image_size(layout));
+    bytes.extend_from_slice(vectors.bytes().get(..layout.size).unwrap_or(&[]));
+    bytes.resize(layout.size, 0);
     if components == 0 {
         return bytes;
     }
@@ -383,9 +384,7 @@ mod tests {
             assert_eq!(back.vectors % 64, 0);
             let image = &frame.bytes[(back.vectors - frame.address) as usize..];
             assert_eq!(image.len(), image_size(layout));
-            let mut byte = [0];
-            vectors(image, layout).read(170, &mut byte);
-            assert_eq!(byte, [7]);
+            assert_eq!(vectors(image, layout).bytes()[170], 7);
         }
     }
 
@@ -443,10 +442,9 @@ mod tests {
                 image.truncate(length);
             }
             let state = vectors(&image, LAYOUT);
-            let mut bytes = vec![0; LAYOUT.size];
-            state.read(0, &mut bytes);
-            prop_assert_eq!(get_half(&bytes, MXCSR_AT) & !LAYOUT.mxcsr_mask, 0);
-            prop_assert_eq!(get(&bytes, HEADER_AT) & !LAYOUT.components, 0);
+            let bytes = state.bytes();
+            prop_assert_eq!(get_half(bytes, MXCSR_AT) & !LAYOUT.mxcsr_mask, 0);
+            prop_assert_eq!(get(bytes, HEADER_AT) & !LAYOUT.components, 0);
             prop_assert!(bytes[HEADER_AT + 8..HEADER_AT + HEADER_SIZE].iter().all(|byte| *byte == 0));
         }
 

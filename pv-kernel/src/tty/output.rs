@@ -5,7 +5,6 @@
 use super::line::Screen;
 use super::termios::Termios;
 use crate::machine::Terminal;
-use abi::sched::WAKE_OUTPUT;
 use alloc::collections::VecDeque;
 use core::fmt;
 use linux_raw_sys::general as linux;
@@ -72,7 +71,7 @@ impl Output {
     /// Hands on everything, waiting for room.
     pub fn drain(&mut self, terminal: &mut impl Terminal) {
         while !self.flush(terminal) {
-            terminal.wait(WAKE_OUTPUT);
+            terminal.wait_for_room();
         }
     }
 
@@ -192,8 +191,7 @@ mod tests {
         fn read(&mut self, _: &mut [u8]) -> usize {
             0
         }
-        fn wait(&mut self, conditions: u64) {
-            assert_eq!(conditions, WAKE_OUTPUT);
+        fn wait_for_room(&mut self) {
             self.full = false;
         }
     }

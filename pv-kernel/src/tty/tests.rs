@@ -29,7 +29,7 @@ impl Terminal for Console {
         count
     }
 
-    fn wait(&mut self, _: u64) {
+    fn wait_for_room(&mut self) {
         panic!("it takes everything");
     }
 }
