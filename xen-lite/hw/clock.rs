@@ -106,18 +106,20 @@ impl Clock {
 
     /// Nanoseconds since boot.
     pub(crate) fn now_ns(&self) -> u64 {
-        scale(rdtsc().wrapping_sub(self.tsc_start), self.tsc_scale)
+        let (now, _) = self.now();
+        now
+    }
+
+    /// The same, and the TSC that it was read from. Both are rounded down, so a guest that adds what the TSC has gone on
+    /// since never gets ahead of the next reading.
+    pub(crate) fn now(&self) -> (u64, u64) {
+        let tsc = rdtsc();
+        (scale(tsc.wrapping_sub(self.tsc_start), self.tsc_scale), tsc)
     }
 
     /// Nanoseconds per TSC tick, times 2^32.
     pub(crate) const fn tsc_scale(&self) -> u64 {
         self.tsc_scale
-    }
-
-    /// The TSC at a time that has just been read.
-    pub(crate) fn tsc_at(&self, now_ns: u64) -> u64 {
-        let ticks = (u128::from(now_ns) << 32).div_ceil(u128::from(self.tsc_scale.max(1)));
-        self.tsc_start.wrapping_add(ticks as u64)
     }
 
     /// Raises the timer interrupt once, `delay_ns` from now; replaces what was armed before.

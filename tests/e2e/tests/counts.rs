@@ -48,7 +48,7 @@ const WAYS: &[(&str, &str, u64, &str)] = &[
 ];
 
 /// The most that a handover to another domain takes. Two that yield to each other: a round has two.
-const SWITCH: u64 = 1450;
+const SWITCH: u64 = 1250;
 
 fn counts(name: &str, scene: &str) -> BTreeMap<String, u64> {
     let outcome = Boot::qemu(name, scene).counting().must_be_good();

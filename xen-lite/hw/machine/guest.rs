@@ -37,6 +37,14 @@ impl Machine {
     /// Takes the loaded vCPU off the CPU, keeping its state.
     pub(crate) fn unload(&mut self) {
         self.stop_running();
+        if self.loaded != Loaded::NOBODY {
+            self.save();
+            self.show_set(self.idle_set);
+        }
+    }
+
+    /// The state of the loaded vCPU, if there is one, goes where it is kept; its set is still shown.
+    fn save(&mut self) {
         let Some(index) = self.loaded.index() else {
             return;
         };
@@ -48,16 +56,15 @@ impl Machine {
             let SegmentBases { fs, gs } = SegmentBases::read();
             domain.vcpu.bases = [fs, gs];
         }
-        self.show_set(self.idle_set);
     }
 
     pub(super) fn load(&mut self, index: usize) {
         if self.loaded == Loaded(index) {
             return;
         }
-        self.unload();
+        self.save();
         let Some(domain) = self.domains.get_mut(index) else {
-            return;
+            crate::crash::bug(format_args!("the turn of a domain that is not there"))
         };
         RECORDER.store(&raw mut domain.recorder, Ordering::Relaxed);
         let (set, vector_state, [fs, gs]) = (domain.vcpu.set, domain.vcpu.vector_state, domain.vcpu.bases);
@@ -71,7 +78,7 @@ impl Machine {
     /// Goes on with a live domain for its slice, or until somebody's timer is over.
     pub(super) fn run(&mut self, turn: Turn) -> ! {
         self.load(turn.domain);
-        let now = self.clock.now_ns();
+        let (now, tsc) = self.clock.now();
         let (mut own, mut others) = (None, None);
         for (index, domain) in self.domains.iter().enumerate() {
             let earliest = if index == turn.domain {
@@ -87,14 +94,14 @@ impl Machine {
             slice = slice.min(LOOK_NS);
         }
         self.running_since = Some(now);
-        self.show_time(now);
+        self.show_time(now, tsc);
         self.clock.arm(slice);
         self.resume_running()
     }
 
     /// Writes the time page of the loaded vCPU.
-    fn show_time(&mut self, now: u64) {
-        let (tsc_timestamp, tsc_to_ns_mul) = (self.clock.tsc_at(now), self.clock.tsc_scale());
+    fn show_time(&mut self, now: u64, tsc_timestamp: u64) {
+        let tsc_to_ns_mul = self.clock.tsc_scale();
         let wall_clock_s = self.wall_clock_s;
         let (world, domain) = self.world_and_running();
         let vcpu = &mut domain.vcpu;

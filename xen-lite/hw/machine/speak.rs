@@ -15,6 +15,10 @@ use xen_lite::sched::turn::State;
 impl Machine {
     /// Sends what the ports take, and fills them up.
     pub(super) fn speak(&mut self) {
+        let somebody = (0..self.domains.len()).any(|index| self.wants_to_be_heard(index));
+        if !somebody && !self.has_to_send() {
+            return;
+        }
         let mut since = self.clock.now_ns();
         self.send(&mut since);
         let end = self.terminal.port().accepted().wrapping_add(SHARE);
