@@ -5,7 +5,7 @@ use crate::tables::{DirectTables, physmap};
 use crate::vector_state::Saving;
 use crate::{heap, pager, stack, traps, vector_state};
 use abi::hypercall::Hypercall;
-use abi::layout::{PAGE_SHIFT, PAGE_SIZE};
+use abi::layout::{ENTRIES, PAGE_SHIFT, PAGE_SIZE};
 use abi::mmu::UVMF_INVLPG;
 use abi::sched::ShutdownReason;
 use abi::start_info::{MAGIC, StartInfo, flags};
@@ -14,17 +14,15 @@ use core::slice;
 use pv_kernel::addr::Pfn;
 use pv_kernel::kernel::Kernel;
 use pv_kernel::mm::frames::{FrameState, FrameTable};
-use pv_kernel::mm::space::map_kernel_page;
+use pv_kernel::mm::space::make_kernel_tables;
 use pv_kernel::options::Options;
 use pv_kernel::resident::pager::{HEAP_BASE, HEAP_MAX_PAGES};
 use pv_kernel::run;
 
-/// Most of the free frames that go to the kernel's heap: one in so many.
-const HEAP_SHARE: u64 = 8;
-/// A quarter of a mebibyte is as little as the kernel can do with.
-const HEAP_MIN_PAGES: u64 = 64;
-const HEAP_PAGES: u64 = 512;
-const _: () = assert!(HEAP_PAGES <= HEAP_MAX_PAGES);
+/// The heap may have one in so many of the free frames.
+const HEAP_SHARE: u64 = 4;
+/// Less than half a mebibyte is too little for the kernel.
+const HEAP_MIN_PAGES: u64 = 96;
 
 /// Runs the kernel from its first instruction to its last.
 pub(crate) extern "C" fn boot(start_info: *const StartInfo) -> ! {
@@ -103,19 +101,21 @@ fn frame_table(info: &StartInfo) -> (FrameTable<'static>, Pfn) {
     (FrameTable::new(first, states), first)
 }
 
-/// Gives the heap its tables and its frames, and opens it.
+/// Gives the heap its tables and its first frames, and opens it.
 fn open_heap(machine: &mut RingOne, frames: &mut FrameTable<'_>, tables: DirectTables, root: Pfn) {
-    let pages = HEAP_PAGES.min(frames.free() / HEAP_SHARE).max(HEAP_MIN_PAGES);
-    assert!(
-        frames.free() > 2 * HEAP_MIN_PAGES,
-        "too little memory: {} free frames",
-        frames.free()
-    );
-    // The first page is mapped now, and its tables with it; all others come by themselves.
-    let first = frames.take().expect("there are more free frames than that");
-    map_kernel_page(machine, frames, root, HEAP_BASE, first).expect("there are more free frames than that");
-    let rest = core::iter::from_fn(|| frames.take().ok()).take(pages as usize - 1);
-    let pages = pager::open(tables, root, rest);
+    let free = frames.free();
+    let share = (free / HEAP_SHARE).min(HEAP_MAX_PAGES);
+    let pages = share.max(HEAP_MIN_PAGES);
+    let per_table = ENTRIES as u64;
+    for table in 0..pages.div_ceil(per_table) {
+        let first = HEAP_BASE + table * per_table * PAGE_SIZE;
+        make_kernel_tables(machine, frames, root, first)
+            .unwrap_or_else(|_| panic!("too little memory: {free} free frames"));
+    }
+    pager::open(tables, root, pages);
+    while let (1.., Ok(frame)) = (pager::heap_wants(), frames.take()) {
+        pager::grow_heap(frame);
+    }
     heap::open((pages * PAGE_SIZE) as usize);
 }
 

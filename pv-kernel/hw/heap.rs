@@ -1,12 +1,14 @@
 //! The kernel's heap: a buddy allocator over addresses whose pages appear as they are touched.
+use crate::pager;
+use abi::layout::PAGE_SIZE;
 use alloc::alloc::{GlobalAlloc, Layout};
 use buddy_system_allocator::Heap;
 use core::ptr::{NonNull, null_mut};
 use pv_kernel::resident::pager::HEAP_BASE;
 use spin::Mutex;
 
-/// Blocks of up to 2^21 bytes: all that an L1 table can map.
-const ORDER: usize = 22;
+/// Blocks of up to 2^24 bytes.
+const ORDER: usize = 25;
 
 struct LazyHeap(Mutex<Heap<ORDER>>);
 
@@ -20,10 +22,28 @@ pub(crate) fn open(size: usize) {
     unsafe { heap.init(HEAP_BASE as usize, size) };
 }
 
-/// Bytes that can still be allocated, in whatever pieces.
-pub(crate) fn left() -> u64 {
-    let heap = HEAP.0.lock();
-    heap.stats_total_bytes().saturating_sub(heap.stats_alloc_actual()) as u64
+/// Whether `bytes` can be allocated for sure, in pieces of up to half of that: the allocator has two such blocks, and
+/// there is a frame for each of their pages.
+pub(crate) fn has(bytes: usize) -> bool {
+    let state = pager::heap_state();
+    let mut heap = HEAP.0.lock();
+    let backed = (state.touched + state.ready) * PAGE_SIZE;
+    let left = backed.saturating_sub(heap.stats_alloc_actual() as u64);
+    let untouched_is_served = state.ready * PAGE_SIZE >= bytes as u64 || state.touched == state.limit;
+    if left < bytes as u64 || !untouched_is_served {
+        return false;
+    }
+    let Ok(half) = Layout::from_size_align(bytes / 2, 1) else {
+        return false;
+    };
+    let first = heap.alloc(half);
+    let second = heap.alloc(half);
+    let fits = first.is_ok() && second.is_ok();
+    for block in [first, second].into_iter().flatten() {
+        // SAFETY: it was allocated just now, with this layout, and nobody knows of it.
+        unsafe { heap.dealloc(block, half) };
+    }
+    fits
 }
 
 // SAFETY: blocks are the buddy allocator's. The pager, which may run in the middle of it, never allocates.

@@ -109,8 +109,16 @@ impl Memory for RingOne {
 }
 
 impl Heap for RingOne {
-    fn heap_left(&self) -> u64 {
-        heap::left()
+    fn heap_wants(&self) -> usize {
+        pager::heap_wants()
+    }
+
+    fn grow_heap(&mut self, frame: Pfn) {
+        pager::grow_heap(frame);
+    }
+
+    fn heap_has(&self, bytes: usize) -> bool {
+        heap::has(bytes)
     }
 }
 

@@ -7,7 +7,7 @@ use abi::layout::PAGE_SIZE;
 use abi::mmu::{MmuUpdate, MmuextCommand, MmuextOp};
 use pv_kernel::addr::Pfn;
 use pv_kernel::machine::Tables;
-use pv_kernel::resident::pager::{self, HEAP_FLAGS, HEAP_MAX_PAGES, KernelFault, PAGED_OUT, Pageable};
+use pv_kernel::resident::pager::{self, HEAP_FLAGS, HEAP_POOL, KernelFault, PAGED_OUT, Pageable};
 use pv_kernel::resident::walk;
 use spin::Mutex;
 
@@ -24,9 +24,21 @@ struct Pager {
     tables: DirectTables,
     root: Pfn,
     pageable: Pageable,
-    /// Empty frames for the heap.
-    pool: [Pfn; HEAP_MAX_PAGES as usize],
+    /// Empty frames for the heap: the first so many.
+    pool: [Pfn; HEAP_POOL],
+    ready: usize,
     counts: Counts,
+}
+
+/// How the heap stands, in pages.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HeapState {
+    /// Pages that are there.
+    pub(crate) touched: u64,
+    /// Frames that lie ready for others.
+    pub(crate) ready: u64,
+    /// How many pages there can be.
+    pub(crate) limit: u64,
 }
 
 static PAGER: Mutex<Option<Pager>> = Mutex::new(None);
@@ -44,15 +56,8 @@ fn pageable_text() -> (u64, u64) {
     )
 }
 
-/// Begins to page: the heap's first page is there, and it may have one more for each frame of `pool`, all of them empty.
-/// Says how many pages it has in all.
-pub(crate) fn open(tables: DirectTables, root: Pfn, pool: impl Iterator<Item = Pfn>) -> u64 {
-    let mut frames = [Pfn(0); HEAP_MAX_PAGES as usize];
-    let mut heap_pages = 1;
-    for (slot, frame) in frames.iter_mut().zip(pool) {
-        *slot = frame;
-        heap_pages += 1;
-    }
+/// Begins to page: the heap has its tables, no page, and may have up to `heap_pages`.
+pub(crate) fn open(tables: DirectTables, root: Pfn, heap_pages: u64) {
     let (text_start, text_end) = pageable_text();
     let pageable = Pageable {
         text_start,
@@ -63,10 +68,39 @@ pub(crate) fn open(tables: DirectTables, root: Pfn, pool: impl Iterator<Item = P
         tables,
         root,
         pageable,
-        pool: frames,
+        pool: [Pfn(0); HEAP_POOL],
+        ready: 0,
         counts: Counts::default(),
     });
-    heap_pages
+}
+
+/// How the heap stands.
+pub(crate) fn heap_state() -> HeapState {
+    PAGER
+        .lock()
+        .as_ref()
+        .map_or(HeapState::default(), |pager| HeapState {
+            touched: pager.counts.heap,
+            ready: pager.ready as u64,
+            limit: pager.pageable.heap_pages,
+        })
+}
+
+/// How many more frames may lie ready for the heap.
+pub(crate) fn heap_wants() -> usize {
+    let state = heap_state();
+    let room = HEAP_POOL as u64 - state.ready;
+    room.min(state.limit.saturating_sub(state.touched + state.ready)) as usize
+}
+
+/// A frame for the heap.
+pub(crate) fn grow_heap(frame: Pfn) {
+    if let Some(pager) = PAGER.lock().as_mut()
+        && let Some(slot) = pager.pool.get_mut(pager.ready)
+    {
+        *slot = frame;
+        pager.ready += 1;
+    }
 }
 
 /// Serves a page fault of ring 1.
@@ -104,11 +138,13 @@ impl Pager {
         let location = walk::location(&self.tables, slot.table, slot.index);
         let entry = match fault {
             KernelFault::Heap => {
-                let Some(frame) = self.pool.get(self.counts.heap as usize) else {
+                let last = self.ready.checked_sub(1);
+                let Some((last, frame)) = last.and_then(|last| Some((last, *self.pool.get(last)?))) else {
                     return KernelFault::Bug;
                 };
+                self.ready = last;
                 self.counts.heap += 1;
-                walk::entry_for(&self.tables, *frame, HEAP_FLAGS)
+                walk::entry_for(&self.tables, frame, HEAP_FLAGS)
             }
             KernelFault::Text(entry) => {
                 self.counts.text += 1;

@@ -20,8 +20,10 @@ use abi::mmu::MmuextCommand;
 pub trait Machine: Memory + Terminal + Cpu + Clock + Heap {}
 impl<T: Memory + Terminal + Cpu + Clock + Heap> Machine for T {}
 
-/// Bytes of the heap that no call may begin without: as much as any one takes.
-pub const HEAP_RESERVE: u64 = 192 * 1024;
+/// Bytes of the heap that a call which takes memory for good may not begin without: as much as any one takes.
+pub const HEAP_RESERVE: usize = 256 * 1024;
+/// The same for a call that gives memory back, and may need some to do so.
+pub const HEAP_LAST_RESERVE: usize = 128 * 1024;
 
 /// The kernel.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub struct Kernel<'a, M> {
     pub unknown: Unknown,
     /// The processes.
     pub processes: ProcessTable<'a>,
+    /// Frames that the heap has been given.
+    heap_frames: u64,
     /// The running process's time.
     pub(crate) slice: Slice,
     /// The process whose address space and user state are in the CPU.
@@ -78,6 +82,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
             options,
             unknown: Unknown::default(),
             processes: ProcessTable::new(),
+            heap_frames: 0,
             slice: Slice::default(),
             loaded: None,
             init: None,
@@ -103,11 +108,39 @@ impl<'a, M: Machine> Kernel<'a, M> {
     /// # Errors
     /// `ENOMEM`.
     pub fn check_heap(&self) -> Result<(), Errno> {
-        if self.machine.heap_left() < HEAP_RESERVE {
-            Err(Errno::NO_MEMORY)
-        } else {
+        if self.machine.heap_has(HEAP_RESERVE) {
             Ok(())
+        } else {
+            Err(Errno::NO_MEMORY)
         }
+    }
+
+    /// Refuses a call that gives memory back only when there is almost none to do it with.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn check_last_heap(&self) -> Result<(), Errno> {
+        if self.machine.heap_has(HEAP_LAST_RESERVE) {
+            Ok(())
+        } else {
+            Err(Errno::NO_MEMORY)
+        }
+    }
+
+    /// Lets the heap have the frames that it wants.
+    pub(crate) fn feed_heap(&mut self) {
+        for _ in 0..self.machine.heap_wants() {
+            let Ok(frame) = self.frames.take() else {
+                return;
+            };
+            self.machine.grow_heap(frame);
+            self.heap_frames += 1;
+        }
+    }
+
+    /// Frames that are free, and those that the heap has taken: what is left when all processes have ended.
+    pub(crate) const fn frames_at_rest(&self) -> u64 {
+        self.frames.free() + self.heap_frames
     }
 
     /// Puts the process's address space and user state into the CPU.
@@ -163,7 +196,14 @@ impl<'a, M: Machine> Kernel<'a, M> {
             Trap::Event => Next::Resume,
             Trap::PageFault(fault) => {
                 let resolved = process.memory.resolve(&mut self.machine, &mut self.frames, fault);
-                resolved.map_or_else(|cause| self.fault(process, cause), |()| Next::Resume)
+                match resolved {
+                    Ok(()) => Next::Resume,
+                    // The first process tries again when another has made room.
+                    Err(Cause::OutOfMemory) if self.is_init(process.pid) && self.end_largest() => {
+                        Next::Resume
+                    }
+                    Err(cause) => self.fault(process, cause),
+                }
             }
             Trap::GeneralProtection => {
                 let cause = self.explain_protection(process);

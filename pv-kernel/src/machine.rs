@@ -126,8 +126,14 @@ pub trait Clock {
     fn sleep_for_room(&mut self, until_ns: Option<u64>);
 }
 
-/// The kernel's heap.
+/// The kernel's heap, whose pages appear at their first touch, in frames that lie ready for them.
 pub trait Heap {
-    /// Bytes that can still be allocated, in pieces of any size.
-    fn heap_left(&self) -> u64;
+    /// How many more frames may lie ready.
+    fn heap_wants(&self) -> usize;
+
+    /// Hands over a frame for it, which it keeps.
+    fn grow_heap(&mut self, frame: Pfn);
+
+    /// Whether `bytes` can surely be allocated, in pieces of up to half of that.
+    fn heap_has(&self, bytes: usize) -> bool;
 }

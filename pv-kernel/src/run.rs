@@ -133,7 +133,7 @@ enum Failure {
 
 /// Runs one program to its end, ends what it has left behind, and checks that all of its memory came back.
 fn one<M: Machine>(kernel: &mut Kernel<'_, M>, program: Program, role: Role) -> Result<Status, Failure> {
-    let before = kernel.frames.free();
+    let before = kernel.frames_at_rest();
     let started = kernel.start(program);
     let ended = started.map(|pid| {
         kernel.started = Some(pid);
@@ -144,7 +144,7 @@ fn one<M: Machine>(kernel: &mut Kernel<'_, M>, program: Program, role: Role) -> 
         (kernel.started, kernel.init) = (None, None);
         status
     });
-    let after = kernel.frames.free();
+    let after = kernel.frames_at_rest();
     if after != before {
         kernel.say(format_args!(
             "error: {before} frames were free before the program, {after} are after it"

@@ -77,6 +77,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
 
     fn go_on(&mut self, mut process: Box<Process<'a>>) {
         loop {
+            self.feed_heap();
             let next = self.advance(&mut process);
             let gives_way = self.slice.is_over && self.processes.anyone_ready();
             if next == Next::Resume && !gives_way {

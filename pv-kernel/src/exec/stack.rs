@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use linux_raw_sys::auxvec;
 
 /// Most bytes of such a stack.
-pub const MAX_SIZE: usize = 32 * 1024;
+pub const MAX_SIZE: usize = 64 * 1024;
 /// What `AT_PLATFORM` leads to.
 const PLATFORM: &[u8] = b"x86_64";
 /// Clock ticks of a second, as `times` counts them.

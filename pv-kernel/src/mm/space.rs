@@ -12,7 +12,6 @@ use crate::mm::area::Protection;
 use crate::mm::batch::{BATCH, Batch};
 use crate::mm::fork;
 use crate::mm::frames::{FrameTable, OutOfFrames};
-use crate::resident::pager;
 use crate::resident::walk::{self, ROOT_LEVEL, Slot, entry_for, update};
 use abi::layout::{ENTRIES, HYPERVISOR_SLOT, PAGE_SHIFT};
 use abi::mmu::{MmuUpdate, MmuextCommand, MmuextOp, PTE_FRAME, PteFlags};
@@ -28,6 +27,8 @@ pub(super) const TABLE_FLAGS: PteFlags = PteFlags::PRESENT
 /// An address space.
 #[derive(Debug)]
 pub struct AddressSpace {
+    /// Entries of the lowest tables that are not 0.
+    pages: u64,
     root: Pfn,
     kernel_root: Pfn,
 }
@@ -44,12 +45,20 @@ impl AddressSpace {
     ) -> Result<Self, OutOfFrames> {
         let root = new_root(memory, frames, kernel_root)?;
         make_tables(memory, kernel_root, &[(root, ROOT_LEVEL)]);
-        Ok(Self { root, kernel_root })
+        Ok(Self {
+            pages: 0,
+            root,
+            kernel_root,
+        })
     }
 
-    /// The space of a root that is a table.
-    pub(super) const fn from_root(root: Pfn, kernel_root: Pfn) -> Self {
-        Self { root, kernel_root }
+    /// The space of a root that is a table, with so many pages.
+    pub(super) const fn from_root(root: Pfn, kernel_root: Pfn, pages: u64) -> Self {
+        Self {
+            pages,
+            root,
+            kernel_root,
+        }
     }
 
     /// A space with the same pages, which both share: whoever writes to one first gets a copy of it.
@@ -68,6 +77,12 @@ impl AddressSpace {
     #[must_use]
     pub const fn root(&self) -> Pfn {
         self.root
+    }
+
+    /// How many pages it has, shared ones included.
+    #[must_use]
+    pub const fn pages(&self) -> u64 {
+        self.pages
     }
 
     /// The frame of the root table that maps the kernel alone.
@@ -96,17 +111,24 @@ impl AddressSpace {
         protection: Protection,
     ) -> Result<(), OutOfFrames> {
         let entry = entry_for(memory, frame, protection.entry_flags());
-        link(memory, frames, (self.root, self.kernel_root), address, entry)
+        link(memory, frames, (self.root, self.kernel_root), address, entry)?;
+        self.pages += 1;
+        Ok(())
     }
 
     /// Takes every page out of `range` and gives its frame back.
     pub fn unmap(&mut self, memory: &mut impl Memory, frames: &mut FrameTable<'_>, range: PageRange) {
+        let mut gone = 0;
         self.rewrite(
             memory,
             range,
             |_, _| 0,
-            |memory, old| release(frames, walk::frame_of(memory, old)),
+            |memory, old| {
+                release(frames, walk::frame_of(memory, old));
+                gone += 1;
+            },
         );
+        self.pages = self.pages.saturating_sub(gone);
     }
 
     /// Changes what is allowed on the pages of `range` that are there. Pages that others use too stay read-only.
@@ -214,19 +236,17 @@ impl AddressSpace {
     }
 }
 
-/// Maps `frame` for the kernel alone at `address`, in the root that maps the kernel and no program.
+/// Makes the tables for the kernel's `address`, in the root that maps the kernel and no program.
 ///
 /// # Errors
 /// [`OutOfFrames`]: nothing has changed.
-pub fn map_kernel_page(
+pub fn make_kernel_tables(
     memory: &mut impl Memory,
     frames: &mut FrameTable<'_>,
     kernel_root: Pfn,
     address: u64,
-    frame: Pfn,
 ) -> Result<(), OutOfFrames> {
-    let entry = entry_for(memory, frame, pager::HEAP_FLAGS);
-    link(memory, frames, (kernel_root, kernel_root), address, entry)
+    link(memory, frames, (kernel_root, kernel_root), address, 0)
 }
 
 /// Writes the L1 entry for `address` in the tables of `root`, making the tables that are missing.

@@ -83,6 +83,12 @@ impl<'a> UserMemory<'a> {
         self.space.root()
     }
 
+    /// How many pages it has.
+    #[must_use]
+    pub const fn pages(&self) -> u64 {
+        self.space.pages()
+    }
+
     /// Its areas.
     #[must_use]
     pub const fn areas(&self) -> &AreaMap {

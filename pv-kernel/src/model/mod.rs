@@ -53,6 +53,8 @@ pub(crate) enum Step {
     SetStack(u64),
     /// The stack pointer must lie from the first address to before the second.
     ExpectStack(u64, u64),
+    /// From now on the kernel's heap has nothing left.
+    FillHeap,
     /// Fills the vector registers with this byte.
     FillVectors(u8),
     /// They must hold this byte.
@@ -69,9 +71,6 @@ struct Program {
     next: Option<Vec<Step>>,
 }
 
-/// What the kernel's heap of the model holds in all.
-const HEAP: u64 = 1 << 20;
-
 pub(crate) struct Model {
     frames: Vec<Box<Page>>,
     pins: BTreeMap<u64, u8>,
@@ -87,6 +86,7 @@ pub(crate) struct Model {
     /// The results of all calls of all programs, in the order in which they returned.
     pub(crate) results: Vec<u64>,
     vectors: u8,
+    heap_is_full: bool,
     now_ns: u64,
     timer_ns: Option<u64>,
     keys_came: bool,
@@ -109,6 +109,7 @@ impl Model {
             executed: VecDeque::new(),
             results: Vec::new(),
             vectors: 0,
+            heap_is_full: false,
             now_ns: 0,
             timer_ns: None,
             keys_came: false,
@@ -311,8 +312,14 @@ impl Memory for Model {
 }
 
 impl Heap for Model {
-    fn heap_left(&self) -> u64 {
-        HEAP
+    fn heap_wants(&self) -> usize {
+        0
+    }
+
+    fn grow_heap(&mut self, _: Pfn) {}
+
+    fn heap_has(&self, _: usize) -> bool {
+        !self.heap_is_full
     }
 }
 
@@ -445,6 +452,7 @@ impl Model {
             }
             Step::SetStack(rsp) => context.rsp = *rsp,
             Step::ExpectStack(from, to) => assert!((*from..*to).contains(&context.rsp)),
+            Step::FillHeap => self.heap_is_full = true,
             Step::FillVectors(byte) => self.vectors = *byte,
             Step::ExpectVectors(byte) => assert_eq!(self.vectors, *byte),
             Step::Call(number, arguments) => return self.call(*number, *arguments, context),

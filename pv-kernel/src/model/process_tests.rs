@@ -345,3 +345,41 @@ fn a_first_process_s_code_is_the_kernel_s() {
     assert_eq!(outcome.verdict, Verdict::Init(Status::Exited(5)));
     assert_eq!(outcome.verdict.code(), 5);
 }
+
+#[test]
+fn a_kernel_without_memory_of_its_own_refuses_and_goes_on() {
+    let outcome = run_steps(&[
+        Step::Fork(vec![call(EXIT, &[3])]),
+        Step::FillHeap,
+        Step::Fork(vec![]),
+        call(MMAP, &[0, 0x1000, 3, 0x22, 0, 0]),
+        Step::Exec(EXECVE, [DATA, 0, 0, 0, 0, 0], vec![]),
+        call(MUNMAP, &[DATA, 0x1000]),
+        wait(),
+        Step::Store(DATA + 0x1000, 1),
+    ]);
+    assert_eq!(outcome.results.map_errno(), [2, -12, -12, -12, -12, 0, 2]);
+    assert_eq!(outcome.printed, "");
+}
+
+#[test]
+fn the_first_process_lives_when_memory_runs_out_and_the_largest_other_ends() {
+    let page = |index: u64| 0x10_0000_0000 + index * 0x1000;
+    let map = || call(MMAP, &[page(0), 0x20_0000, 3, 0x32, u64::MAX, 0]);
+    let hog = |pages: u64| -> Vec<Step> {
+        let touches = (0..pages).map(|index| Step::Store(page(index), 1));
+        [map()].into_iter().chain(touches).collect()
+    };
+    let mut child = hog(150);
+    child.push(call(0, &[0, DATA, 1]));
+    let mut steps = vec![Step::Fork(child), call(YIELD, &[]), call(YIELD, &[])];
+    steps.extend(hog(300));
+    steps.push(call(WAIT4, &[ANY, DATA, 0, 0]));
+    steps.push(Step::Expect(DATA, 9));
+    let mut model = Model::new();
+    model.steps.extend(steps);
+    let archive = crate::archive::tests::archive(&[("sbin/init", &program())]);
+    let outcome = super::tests::run_model(model, &archive);
+    assert_eq!(outcome.printed.matches("killed by out of memory").count(), 1);
+    assert_eq!(outcome.verdict, Verdict::Init(Status::Exited(0)));
+}

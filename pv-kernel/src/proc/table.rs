@@ -122,7 +122,7 @@ impl<'a> ProcessTable<'a> {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            entries: Vec::new(),
+            entries: Vec::with_capacity(MAX_PROCESSES),
             ready: VecDeque::with_capacity(MAX_PROCESSES),
             last: 0,
             next_deadline_ns: None,

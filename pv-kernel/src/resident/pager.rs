@@ -7,8 +7,10 @@ use abi::mmu::PteFlags;
 
 /// First address of the kernel's lazily mapped heap: root slot 400, which no boot table uses.
 pub const HEAP_BASE: u64 = 0xffff_c800_0000_0000;
-/// Most pages of the heap: one L1 table's worth.
-pub const HEAP_MAX_PAGES: u64 = 512;
+/// Most pages of the heap: sixteen L1 tables' worth, 32 MiB.
+pub const HEAP_MAX_PAGES: u64 = 8192;
+/// Frames that lie ready for heap pages that are touched first, as far as the domain has them.
+pub const HEAP_POOL: usize = 128;
 /// The mark of an L1 entry whose page is the kernel's own code, paged out: not present, its frame still in the entry.
 pub const PAGED_OUT: u64 = 1 << 9;
 /// The rights of a heap page.

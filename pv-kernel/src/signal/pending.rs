@@ -6,13 +6,28 @@ use alloc::vec::Vec;
 const MOST: usize = 64;
 
 /// Pending signals, the oldest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Pending {
     infos: Vec<Info>,
     set: SignalSet,
 }
 
+impl Default for Pending {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Pending {
+    /// None. All the memory that it will ever need is allocated now, so that a signal can always be posted.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            infos: Vec::with_capacity(MOST),
+            set: SignalSet::EMPTY,
+        }
+    }
+
     /// Which signals are pending.
     #[must_use]
     pub const fn set(&self) -> SignalSet {

@@ -14,6 +14,7 @@ pub(super) fn brk<M: Machine>(
     process: &mut Process<'_>,
     [end, ..]: Arguments,
 ) -> Result<u64, Stop> {
+    kernel.check_last_heap()?;
     let memory = &mut process.memory;
     Ok(memory.set_break(&mut kernel.machine, &mut kernel.frames, end))
 }
@@ -24,6 +25,7 @@ pub(super) fn mmap<M: Machine>(
     process: &mut Process<'_>,
     [address, length, protection, flags, ..]: Arguments,
 ) -> Result<u64, Stop> {
+    kernel.check_heap()?;
     let protection = protection_from(protection)?;
     let has = |flag: u32| flags & u64::from(flag) != 0;
     if !has(linux::MAP_ANONYMOUS) || has(linux::MAP_SHARED) {
@@ -55,6 +57,7 @@ pub(super) fn munmap<M: Machine>(
     [address, length, ..]: Arguments,
 ) -> Result<u64, Stop> {
     let range = range(address, length)?;
+    kernel.check_last_heap()?;
     process
         .memory
         .unmap(&mut kernel.machine, &mut kernel.frames, range)?;
@@ -72,6 +75,7 @@ pub(super) fn mprotect<M: Machine>(
         return Ok(0);
     }
     let range = range(address, length)?;
+    kernel.check_last_heap()?;
     process
         .memory
         .protect(&mut kernel.machine, &kernel.frames, range, protection)?;

@@ -214,6 +214,32 @@ fn ctrl_c_ends_one_program_and_forgets_what_was_typed_before() {
     );
 }
 
+/// Children that fork for ever take all processes or all memory, whichever is less; when they have been ended, every
+/// frame is back and other programs run. The kernel says so itself: it fails the domain otherwise.
+#[test]
+fn a_fork_bomb_ends_and_all_is_as_before() {
+    let commands = [vec!["bomb"], vec!["procs"]];
+    let scene = [
+        domain("small", "8M", "quiet", &commands),
+        domain("large", "96M", "quiet", &commands),
+    ]
+    .concat();
+    let outcome = Boot::qemu("bomb", &scene).must_be_good();
+    for name in ["small", "large"] {
+        let lines = lines_of(&outcome, name);
+        for line in ["bomb: all is as before", "procs: every process is its own"] {
+            assert!(
+                lines.iter().any(|printed| printed == line),
+                "{name}: {line} is not in {lines:#?}"
+            );
+        }
+    }
+    // In the small one memory is what runs out, in the large one processes.
+    let starved = |line: &String| line.contains("bomb: killed by out of memory");
+    assert!(lines_of(&outcome, "small").iter().any(starved));
+    assert!(!lines_of(&outcome, "large").iter().any(starved));
+}
+
 #[test]
 fn a_kernel_without_programs_says_so() {
     let scene = "
