@@ -55,8 +55,8 @@ fn many(count: usize, case: &str, memory: &str, expect: &str) -> String {
 }
 
 #[test]
-fn forty_guests_that_are_found_dead_one_after_another_are_just_dead() {
-    let dead = many(40, "yields-at-the-edge", "1M", "killed:return-frame-invalid");
+fn a_hundred_and_twenty_guests_that_are_found_dead_one_after_another_are_just_dead() {
+    let dead = many(120, "yields-at-the-edge", "1M", "killed:return-frame-invalid");
     let scene = format!("{MACHINE}{WITNESS}{dead}").replace("audit = \"each-end\"", "");
     let _ = Boot::qemu("dead-on-return", &scene).must_be_good();
 }
