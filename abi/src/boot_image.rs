@@ -7,7 +7,7 @@
 /// "xl-image" in memory order.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"xl-image");
 /// Changes when a record's shape does.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Most domains of one image.
 pub const MAX_DOMAINS: usize = 128;
 /// A module index that means "none".
@@ -29,8 +29,8 @@ pub struct Header {
     pub console_domain: u32,
     /// Bits of [`machine_flags`].
     pub flags: u32,
-    /// Must be 0.
-    pub pad: u32,
+    /// Run `audit()` at every so many turns, of whatever kind; 0: at none.
+    pub audit_turns: u32,
 }
 const _: () = assert!(size_of::<Header>() == 32);
 

@@ -1,5 +1,5 @@
 //! The first boot module: what `abi::boot_image` says, as bytes.
-use crate::manifest::{Domain, Manifest};
+use crate::manifest::{Audit, Domain, Manifest};
 use abi::boot_image::{DomainRecord, FORMAT, Header, MAGIC, domain_flags, machine_flags};
 
 /// Which boot modules a domain uses; `guest` may be `abi::boot_image::NO_MODULE`.
@@ -18,9 +18,14 @@ pub fn to_bytes(manifest: &Manifest, indexes: &[ModuleIndexes]) -> Vec<u8> {
     if manifest.until_others_ended {
         flags |= machine_flags::UNTIL_OTHERS_ENDED;
     }
-    if manifest.audit_each_end {
-        flags |= machine_flags::AUDIT_EACH_END;
-    }
+    let audit_turns = match manifest.audit {
+        Audit::Last => 0,
+        Audit::EachEnd => {
+            flags |= machine_flags::AUDIT_EACH_END;
+            0
+        }
+        Audit::EachTurn(turns) => turns.get(),
+    };
     let header = Header {
         magic: MAGIC,
         format: FORMAT,
@@ -28,7 +33,7 @@ pub fn to_bytes(manifest: &Manifest, indexes: &[ModuleIndexes]) -> Vec<u8> {
         domain_count: manifest.domains.len() as u32,
         console_domain: manifest.console as u32,
         flags,
-        pad: 0,
+        audit_turns,
     };
     let mut bytes = header_bytes(&header);
     for (domain, indexes) in manifest.domains.iter().zip(indexes) {
@@ -76,10 +81,17 @@ fn header_bytes(header: &Header) -> Vec<u8> {
         domain_count,
         console_domain,
         flags,
-        pad,
+        audit_turns,
     } = *header;
     let mut bytes = magic.to_le_bytes().to_vec();
-    for word in [format, record_size, domain_count, console_domain, flags, pad] {
+    for word in [
+        format,
+        record_size,
+        domain_count,
+        console_domain,
+        flags,
+        audit_turns,
+    ] {
         bytes.extend(word.to_le_bytes());
     }
     bytes
@@ -117,6 +129,7 @@ mod tests {
             r#"
             console = "b"
             until = "others-ended"
+            audit = "each-turn:12"
             [[domain]]
             name = "a"
             kernel = "k"
@@ -163,6 +176,7 @@ mod tests {
             word(&bytes, offset_of!(Header, flags)),
             machine_flags::UNTIL_OTHERS_ENDED
         );
+        assert_eq!(word(&bytes, offset_of!(Header, audit_turns)), 12);
     }
 
     #[test]

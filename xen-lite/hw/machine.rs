@@ -26,6 +26,7 @@ use xen_lite::addr::Mfn;
 use xen_lite::boot_image::BootImage;
 use xen_lite::domain::Domain;
 use xen_lite::hypercall::World;
+use xen_lite::paging::Sampling;
 use xen_lite::recorder::Recorder;
 use xen_lite::sched::turn::Scheduler;
 use xen_lite::vcpu::VcpuSet;
@@ -59,6 +60,8 @@ pub(crate) struct Machine {
     pub(crate) running_since: Option<u64>,
     /// The wall clock at boot: seconds since 1970-01-01 UTC.
     pub(crate) wall_clock_s: u64,
+    /// At which turns every frame is recounted.
+    pub(crate) sampling: Sampling,
     /// Lines that each witness had written when the last of the others ended.
     pub(crate) witness_mark: Option<Vec<u64>>,
 }

@@ -40,7 +40,7 @@ use xen_lite::boot_image::BootImage;
 use xen_lite::descriptor::TssState;
 use xen_lite::domain::Domain;
 use xen_lite::hypercall::{After, Staging, Work, World};
-use xen_lite::paging::{FrameInfo, FrameTable};
+use xen_lite::paging::{FrameInfo, FrameTable, Sampling};
 use xen_lite::platform::PhysMem;
 use xen_lite::record::{Record, SelfTest};
 use xen_lite::sched::turn::{Scheduler, State};
@@ -138,6 +138,7 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
             cpu_test: None,
             running_since: None,
             wall_clock_s: clock::wall_clock_s(),
+            sampling: Sampling::new(image.audit_turns()),
             witness_mark: None,
         })
     };

@@ -25,6 +25,7 @@ pub struct BootImage<'a> {
     count: u32,
     console: u32,
     flags: u32,
+    audit_turns: u32,
 }
 
 /// A checked domain of the manifest.
@@ -88,9 +89,7 @@ impl<'a> BootImage<'a> {
         if flags & !(machine_flags::UNTIL_OTHERS_ENDED | machine_flags::AUDIT_EACH_END) != 0 {
             return Err(at("flags", Problem::Unknown));
         }
-        if word("pad", offset_of!(Header, pad))? != 0 {
-            return Err(at("pad", Problem::Unknown));
-        }
+        let audit_turns = word("audit_turns", offset_of!(Header, audit_turns))?;
         let records = bytes
             .get(size_of::<Header>()..)
             .ok_or(at("header", Problem::Truncated))?;
@@ -100,6 +99,7 @@ impl<'a> BootImage<'a> {
             count,
             console,
             flags,
+            audit_turns,
         };
         image.check_records()?;
         Ok(image)
@@ -144,6 +144,12 @@ impl<'a> BootImage<'a> {
     #[must_use]
     pub const fn audit_each_end(&self) -> bool {
         self.flags & machine_flags::AUDIT_EACH_END != 0
+    }
+
+    /// Audit at every so many turns; 0: at none.
+    #[must_use]
+    pub const fn audit_turns(&self) -> u32 {
+        self.audit_turns
     }
 
     /// The domain with this index.

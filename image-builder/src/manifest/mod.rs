@@ -13,6 +13,7 @@ pub use parse::ManifestError;
 use abi::boot_image::RestartPolicy;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// A place in a manifest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,8 +48,19 @@ pub struct Manifest {
     pub console: usize,
     /// The machine ends when all but the witnesses have ended.
     pub until_others_ended: bool,
-    /// `audit()` runs after every domain's end.
-    pub audit_each_end: bool,
+    /// When every frame is recounted; before power-off in any case.
+    pub audit: Audit,
+}
+
+/// When the hypervisor recounts every frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Audit {
+    /// Before power-off alone.
+    Last,
+    /// `"each-end"`: after every domain's end too.
+    EachEnd,
+    /// `"each-turn"`, `"each-turn:N"`: at every Nth turn too, whatever it is for.
+    EachTurn(NonZeroU32),
 }
 
 impl Manifest {

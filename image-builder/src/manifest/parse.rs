@@ -1,11 +1,12 @@
 //! From TOML to the checked types; every refusal names its line and column.
 use super::memory::{frames_of_integer, frames_of_text};
-use super::{Domain, Expect, Expectation, Kernel, Located, Manifest, Module, Position, Restart};
+use super::{Audit, Domain, Expect, Expectation, Kernel, Located, Manifest, Module, Position, Restart};
 use abi::boot_image::{DomainRecord, MAX_DOMAINS, RestartPolicy};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem::offset_of;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use toml::{Spanned, Value};
 
@@ -114,7 +115,7 @@ impl Manifest {
         let source = Source(text);
         let raw: RawManifest = toml::from_str(text).map_err(|error| source.toml_error(&error))?;
         let until_others_ended = flag(&source, raw.until, "until", "others-ended")?;
-        let audit_each_end = flag(&source, raw.audit, "audit", "each-end")?;
+        let audit = audit(&source, raw.audit)?;
 
         let mut domains: Vec<Domain> = Vec::new();
         for raw in raw.domain {
@@ -147,7 +148,7 @@ impl Manifest {
             domains,
             console,
             until_others_ended,
-            audit_each_end,
+            audit,
         })
     }
 }
@@ -162,6 +163,23 @@ fn flag(source: &Source<'_>, value: Option<Spanned<String>>, key: &str, only: &s
             Err(source.error(value.span(), what))
         }
     }
+}
+
+fn audit(source: &Source<'_>, value: Option<Spanned<String>>) -> Parsed<Audit> {
+    let Some(value) = value else {
+        return Ok(Audit::Last);
+    };
+    let text = value.get_ref().as_str();
+    let turns = match text.split_once(':') {
+        None if text == "each-end" => return Ok(Audit::EachEnd),
+        None if text == "each-turn" => Some(NonZeroU32::MIN),
+        Some(("each-turn", turns)) => turns.parse().ok(),
+        _ => None,
+    };
+    turns.map(Audit::EachTurn).ok_or_else(|| {
+        let what = format!("`audit` can be \"each-end\", \"each-turn\" or \"each-turn:N\", not \"{text}\"");
+        source.error(value.span(), what)
+    })
 }
 
 fn console(source: &Source<'_>, name: Option<Spanned<String>>, domains: &[Domain]) -> Parsed<usize> {
@@ -510,7 +528,7 @@ mod tests {
             witness = true
         "#;
         let manifest = Manifest::parse(text).unwrap();
-        assert!(manifest.until_others_ended && manifest.audit_each_end);
+        assert!(manifest.until_others_ended && manifest.audit == Audit::EachEnd);
         assert_eq!(manifest.console, 1);
         let a = &manifest.domains[0];
         assert_eq!(a.kernel.value, Kernel::File("./other/kernel.elf".to_owned()));
@@ -647,7 +665,21 @@ mod tests {
         assert!(refusal_of(&format!("cmdline = \"{}\"", "x".repeat(1024))).contains("longer than 1023"));
         assert!(refusal(&format!("console = \"z\"\n{A}")).starts_with("1:11: the console goes to `z`"));
         assert!(refusal(&format!("until = \"then\"\n{A}")).starts_with("1:9: "));
-        assert!(refusal(&format!("audit = \"never\"\n{A}")).starts_with("1:9: "));
+        for audit in ["never", "each-turn:0", "each-turn:", "each-turn:-1", "each-end:2"] {
+            assert!(
+                refusal(&format!("audit = \"{audit}\"\n{A}")).starts_with("1:9: "),
+                "{audit}"
+            );
+        }
+    }
+
+    #[test]
+    fn turns_are_audited_by_their_number() {
+        let audit = |line: &str| Manifest::parse(&format!("{line}\n{A}")).unwrap().audit;
+        assert_eq!(audit(""), Audit::Last);
+        assert_eq!(audit("audit = \"each-turn\""), Audit::EachTurn(NonZeroU32::MIN));
+        let hundred = NonZeroU32::new(100).unwrap();
+        assert_eq!(audit("audit = \"each-turn:100\""), Audit::EachTurn(hundred));
     }
 
     #[test]

@@ -43,6 +43,9 @@ impl Machine {
                 self.idle(now);
                 continue;
             };
+            if self.sampling.is_due() {
+                let _ = self.audit();
+            }
             match turn.work {
                 Work::Run => self.run_or_clean(turn),
                 Work::Build => self.build(turn.domain),

@@ -6,7 +6,7 @@
 //! - [`validate`] makes a frame a page table and unmakes it again, one table at a time.
 //! - [`update`] changes one entry.
 //! - [`teardown`] takes back all that a dead domain had.
-//! - [`mod@audit`] recomputes everything from the tables themselves.
+//! - [`mod@audit`] recomputes everything from the tables themselves; [`sampling`] says how often.
 //!
 //! # Why a frame may change its type without a flush of its own
 //! A stale translation could let a guest write to a frame that has become a page table. There is none: every
@@ -28,6 +28,7 @@ pub mod domain;
 mod error;
 pub mod frame_table;
 pub mod pte;
+pub mod sampling;
 pub mod teardown;
 pub mod update;
 pub mod validate;
@@ -40,6 +41,7 @@ pub use domain::DomainMemory;
 pub use error::PagingError;
 pub use frame_table::{FrameInfo, FrameTable, Owner, PageType, Use};
 pub use pte::Pte;
+pub use sampling::Sampling;
 pub use teardown::{Teardown, TeardownProgress};
 pub use update::{update_entry, update_va_mapping};
 pub use validate::{Progress, drop_root, pin, set_root, take_apart_one, unpin};
