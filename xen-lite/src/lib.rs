@@ -3,7 +3,7 @@
 //! # This library
 //! The decisions: everything that can be decided without touching the machine. It has no `unsafe`, runs on any host and is
 //! tested there; `hw/` is the machine, and calls it. Imports point down the list of modules.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, feature = "fuzzing")), no_std)]
 #![forbid(unsafe_code)]
 
 pub mod addr;
@@ -27,5 +27,9 @@ pub mod upcall;
 pub mod vcpu;
 pub mod wall_clock;
 
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "a fuzzer needs less of it than the tests do")
+)]
+pub mod testing;

@@ -1,5 +1,8 @@
-//! Memory for tests: an array that notices when it is asked for what it does not have.
+//! Memory for tests: an array that notices when it is asked for what it does not have. And [`targets`], for random bytes and for
+//! fuzzers.
+mod bytes;
 pub(crate) mod machine;
+pub mod targets;
 pub(crate) mod world;
 
 use crate::addr::Mfn;
