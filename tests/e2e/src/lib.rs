@@ -6,6 +6,8 @@
 //! [`guests::catalogue`] into a domain that restarts with the next case.
 #![forbid(unsafe_code)]
 
+pub mod fuzz;
+
 use guests::catalogue::{self, End};
 use image_builder::emulator::Machine;
 use image_builder::qemu::{Clock, Firmware};

@@ -40,13 +40,3 @@ fn faults_reach_the_guest_kernel_as_the_interface_says_in_bochs() {
     )
     .must_be_good();
 }
-
-#[test]
-fn calls_by_lot_leave_every_count_right_in_qemu() {
-    let _ = Boot::qemu("random-qemu", &groups(&["random"], Machine::Qemu)).must_be_good();
-}
-
-#[test]
-fn calls_by_lot_leave_every_count_right_in_bochs() {
-    let _ = Boot::bochs("random-bochs", &groups(&["random"], Machine::Bochs)).must_be_good();
-}

@@ -5,6 +5,7 @@ mod counts;
 mod demos;
 mod documents;
 mod events;
+mod fuzz;
 mod hostile;
 mod kernel;
 mod kills;

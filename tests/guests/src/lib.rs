@@ -2,6 +2,7 @@
 //!
 //! [`catalogue`] says what the cases of the guest `suite` are and how each must end; the suites of `tests/e2e` read
 //! it too. [`command_line`] picks the case of an incarnation. [`codec`] is the store of the guest `pager`.
+//! [`fuzz`] says what the guest of that name does, which draws [`lot`]s.
 //! The runtime (feature `hw`) is the guests' kernel library.
 #![no_std]
 #![deny(unsafe_code)]
@@ -9,6 +10,8 @@
 pub mod catalogue;
 pub mod codec;
 pub mod command_line;
+pub mod fuzz;
+pub mod lot;
 
 /// What the guest `spinner` keeps in its registers with `mode=secret`, combined with [`SECRET_MASK`] so that nobody who
 /// looks for it holds the value itself.

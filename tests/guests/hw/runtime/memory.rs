@@ -77,10 +77,10 @@ pub fn allocate() -> u64 {
     pfn
 }
 
-/// Where the physmap has a frame.
+/// Where the physmap has a frame. A frame that the guest knows by no pfn, or by none that there is, is nowhere.
 #[must_use]
 pub fn physmap(pfn: u64) -> u64 {
-    PHYSMAP + pfn * PAGE_SIZE
+    PHYSMAP.wrapping_add(pfn.wrapping_mul(PAGE_SIZE))
 }
 
 /// The machine frame of a pfn.
@@ -92,7 +92,7 @@ pub fn mfn(pfn: u64) -> u64 {
 /// The pfn of a machine frame.
 #[must_use]
 pub fn pfn(mfn: u64) -> u64 {
-    peek(MACHINE_TO_PFN + mfn * 8)
+    peek(MACHINE_TO_PFN.wrapping_add(mfn.wrapping_mul(8)))
 }
 
 /// The current root table.
@@ -125,7 +125,7 @@ impl Entry {
     #[must_use]
     pub fn of(table_mfn: u64, index: u64) -> Self {
         let offset = index * 8;
-        let at = physmap(pfn(table_mfn)) + offset;
+        let at = physmap(pfn(table_mfn)).wrapping_add(offset);
         Self {
             machine: (table_mfn << PAGE_SHIFT) + offset,
             at,

@@ -191,6 +191,12 @@ pub fn hook(hook: Option<Hook>) {
     HOOK.store(hook.map_or(0, |hook| hook as usize), Ordering::Relaxed);
 }
 
+/// Whether a trap would end an [`attempt`], and not the guest.
+#[must_use]
+pub fn is_attempted() -> bool {
+    RECOVERY.load(Ordering::Relaxed) != 0
+}
+
 /// How many traps of this vector came so far.
 #[must_use]
 pub fn count(vector: u8) -> u64 {

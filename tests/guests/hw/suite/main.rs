@@ -23,7 +23,6 @@ mod peers;
 mod ports;
 mod privileged;
 mod raise;
-mod random;
 mod registration;
 mod returns;
 mod segments;
@@ -48,7 +47,6 @@ const CODE: &[&[(&str, Run)]] = &[
     descriptors::CASES,
     calls::CASES,
     paging::CASES,
-    random::CASES,
     upcalls::CASES,
     upcall_kills::CASES,
     ports::CASES,

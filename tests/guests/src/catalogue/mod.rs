@@ -135,10 +135,6 @@ pub const GROUPS: &[Group] = &[
         cases: refusals::PAGING,
     },
     Group {
-        name: "random",
-        cases: refusals::RANDOM,
-    },
-    Group {
         name: "events",
         cases: events::EVENTS,
     },

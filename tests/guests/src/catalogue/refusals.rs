@@ -253,13 +253,3 @@ pub(super) const PAGING: &[Case] = &[
          frame number in reach of a guest maps them.",
     ),
 ];
-
-/// Calls by lot.
-pub(super) const RANDOM: &[Case] = &[
-    Case::anything_orderly(
-        "random-calls",
-        "Thousands of calls drawn by lot, from page-table changes that make sense to numbers that mean nothing; the \
-         sequence is fixed by the run. Every count of every frame must still be right afterwards.",
-    )
-    .times(16),
-];
