@@ -2,7 +2,7 @@
 //!
 //! Two of them run beside a witness, each for many lives; [`Plan`] is a boot, [`Tally`] what it did and what is wrong with it.
 //! Every frame is recounted all the time, so that a fault shows near the step that made it.
-use guests::fuzz::Progress;
+use guests::fuzz::{Finding, Progress};
 use image_builder::emulator::{Machine, Said};
 use image_builder::machine_line::MachineLine;
 use image_builder::scene::{Options, Outcome, Scene};
@@ -134,6 +134,15 @@ fn is_broken(line: &MachineLine) -> bool {
     line.is_event("panic") || (line.is_event("audit") && line.get("result") != Some("clean"))
 }
 
+/// Whether a failure is only a guest that has taken its own floor away and noticed it before the hypervisor did.
+fn is_lost(failure: &str) -> bool {
+    let line = failure.split_once("expected any, got: ").map(|(_, line)| line);
+    line.and_then(MachineLine::parse).is_some_and(|line| {
+        let code = line.number("code");
+        line.get("state") == Some("shutdown") && code.is_some_and(|code| !Finding::is_told_by(code))
+    })
+}
+
 /// What a boot, or several, did.
 #[derive(Clone, Default, Debug)]
 pub struct Tally {
@@ -147,6 +156,8 @@ pub struct Tally {
     pub audits: u64,
     /// Beats of the witness.
     pub beats: u64,
+    /// Lives in which the guest found its own floor gone and gave up.
+    pub lost: u64,
     /// What is wrong.
     pub failures: Vec<String>,
 }
@@ -181,7 +192,12 @@ impl Tally {
             kills,
             audits: lines.iter().filter(clean).count() as u64,
             beats: console.lines().filter(|line| line.contains("] beat ")).count() as u64,
-            failures: failures.to_vec(),
+            lost: failures.iter().filter(|failure| is_lost(failure)).count() as u64,
+            failures: failures
+                .iter()
+                .filter(|failure| !is_lost(failure))
+                .cloned()
+                .collect(),
         };
         tally.look_for_more();
         tally
@@ -214,6 +230,7 @@ impl Tally {
         self.lives += other.lives;
         self.audits += other.audits;
         self.beats += other.beats;
+        self.lost += other.lost;
         for (reason, count) in other.kills {
             *self.kills.entry(reason).or_default() += count;
         }
@@ -228,11 +245,12 @@ impl fmt::Display for Tally {
             lives,
             audits,
             beats,
+            lost,
             ..
         } = self;
         write!(
             f,
-            "{steps} steps in {lives} lives, {audits} audits, {beats} heartbeats"
+            "{steps} steps in {lives} lives, {audits} audits, {beats} heartbeats, {lost} lost"
         )?;
         let kills: u64 = self.kills.values().sum();
         write!(f, ", {kills} kills")?;
@@ -275,6 +293,18 @@ mod tests {
         let found = tally("[a] fuzz seed=1 steps=1100\n", &[CLEAN, killed]);
         assert_eq!(found.failures.len(), 3, "{:?}", found.failures);
         assert_eq!(found.kills.get("out-of-memory"), Some(&1));
+    }
+
+    #[test]
+    fn a_finding_is_a_failure_and_a_lost_guest_is_not() {
+        let end = |code: u64| {
+            format!(
+                "a (start 3): expected any, got: xen-lite: domain=1 name=a incarnation=3 state=shutdown reason=poweroff code={code}"
+            )
+        };
+        let failures = [end(170), end(Finding::NotZero as u64), "a panic".to_owned()];
+        let found = Tally::judged("", &[], &failures);
+        assert_eq!((found.lost, found.failures.as_slice()), (1, &failures[1..]));
     }
 
     #[test]

@@ -128,6 +128,14 @@ pub enum Finding {
     WrongResult = 0x1c4,
 }
 
+impl Finding {
+    /// Whether a life's code says so. Any other but 0 is a guest's that has lost its own floor.
+    #[must_use]
+    pub const fn is_told_by(code: u64) -> bool {
+        code >= Self::Privileged as u64 && code <= Self::WrongResult as u64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;

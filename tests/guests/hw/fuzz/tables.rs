@@ -198,6 +198,10 @@ fn switch(world: &mut World) {
                 memory::poke(at + index * 8, entry);
             }
             let _ = set_writable(world, node, 0) && pin(node, 4);
+            // Whatever has been said about it: this guest's own walks begin there.
+            if let Some(place) = world.nodes.iter().find(|place| place.mfn == node) {
+                let _ = call::mmu_update(node << PAGE_SHIFT | MMU_MACHPHYS_UPDATE, place.pfn);
+            }
         }
         node
     };
