@@ -1,18 +1,14 @@
-//! echo ARGUMENT...: prints its arguments.
+//! echo [-neE] ARGUMENT...: prints its arguments.
 #![no_std]
 #![no_main]
 
-use userland::{Arguments, io};
+use userland::io::Output;
+use userland::{Arguments, format};
 
 userland::program!(main);
 
 fn main(arguments: Arguments) -> i32 {
-    let mut separator: &[u8] = b"";
-    for argument in arguments.rest() {
-        io::write_all(io::STDOUT, separator);
-        io::write_all(io::STDOUT, argument);
-        separator = b" ";
-    }
-    io::write_all(io::STDOUT, b"\n");
-    0
+    let mut output = Output::standard();
+    output.bytes(&format::echo(&arguments.list()));
+    output.finish("echo", 0)
 }

@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use userland::{Arguments, eprintln, println, sys};
+use userland::{Arguments, eprintln, println, process};
 
 userland::program!(main);
 
@@ -15,10 +15,10 @@ fn main(arguments: Arguments) -> i32 {
         eprintln!("usage: hog N (MiB)");
         return 2;
     };
-    let memory = match sys::map(bytes) {
+    let memory = match process::map_anonymous(bytes) {
         Ok(memory) => memory.cast::<u64>(),
         Err(error) => {
-            eprintln!("hog: mmap failed with error {}", error.0);
+            eprintln!("hog: mmap: {error}");
             return 1;
         }
     };
@@ -42,7 +42,7 @@ fn main(arguments: Arguments) -> i32 {
         }
     }
     // SAFETY: the mapping is not used after this.
-    let unmapped = unsafe { sys::unmap(memory.cast(), bytes) };
+    let unmapped = unsafe { process::unmap(memory.cast(), bytes) };
     if unmapped.is_err() {
         eprintln!("hog: munmap failed");
         return 1;

@@ -3,8 +3,9 @@
 #![no_main]
 
 use core::arch::asm;
-use userland::sys::{Errno, Way, call, number};
-use userland::{Arguments, eprintln, println};
+use linux_raw_sys::general::{__NR_getpid, __NR_write};
+use userland::sys::{Way, call};
+use userland::{Arguments, Errno, eprintln, println};
 
 userland::program!(main);
 
@@ -15,12 +16,12 @@ fn main(_: Arguments) -> i32 {
     for way in [Way::Interrupt, Way::Syscall] {
         // SAFETY: none of the calls below changes memory.
         let ask = |number, arguments| unsafe { call(way, number, arguments) };
-        let pid = ask(number::GETPID, [0; 6]);
-        let bad_file = ask(number::WRITE, [99, 0, 0, 0, 0, 0]);
-        let bad_pointer = ask(number::WRITE, [1, KERNEL_ADDRESS, 8, 0, 0, 0]);
+        let pid = ask(__NR_getpid, [0; 6]);
+        let bad_file = ask(__NR_write, [99, 0, 0, 0, 0, 0]);
+        let bad_pointer = ask(__NR_write, [1, KERNEL_ADDRESS, 8, 0, 0, 0]);
         let unknown = ask(999, [0; 6]);
         let results = (bad_file, bad_pointer, unknown);
-        if pid.is_err() || results != (Err(Errno(9)), Err(Errno(14)), Err(Errno(38))) {
+        if pid.is_err() || results != (Err(Errno::EBADF), Err(Errno::EFAULT), Err(Errno::ENOSYS)) {
             eprintln!("paths: {way:?}: {pid:?} {results:?}");
             return 1;
         }

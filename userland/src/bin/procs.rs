@@ -4,15 +4,10 @@
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
-use userland::sys::{self, Errno, Way};
+use userland::process::{self, Fork, Pid, Status};
 use userland::{Arguments, eprintln, println};
 
 userland::program!(main);
-
-const SCHED_YIELD: usize = 24;
-const FORK: usize = 57;
-const EXECVE: usize = 59;
-const WAIT4: usize = 61;
 
 /// What the steps find wrong.
 type Check = Result<(), &'static str>;
@@ -45,31 +40,18 @@ fn main(arguments: Arguments) -> i32 {
     0
 }
 
-fn call(number: usize, arguments: [usize; 4]) -> Result<usize, Errno> {
-    let [first, second, third, fourth] = arguments;
-    // SAFETY: callers pass memory of their own.
-    unsafe { sys::call(Way::Interrupt, number, [first, second, third, fourth, 0, 0]) }
-}
-
 /// Runs `child` in a process of its own; its number.
-fn fork(child: impl FnOnce() -> i32) -> Result<usize, &'static str> {
-    match call(FORK, [0; 4]) {
-        Ok(0) => sys::exit(child()),
-        Ok(pid) => Ok(pid),
+fn fork(child: impl FnOnce() -> i32) -> Result<Pid, &'static str> {
+    match process::fork() {
+        Ok(Fork::Child) => process::exit(child()),
+        Ok(Fork::Parent(pid)) => Ok(pid),
         Err(_) => Err("fork failed"),
     }
 }
 
-/// Waits for a child; its number and what wait4 says of its end.
-fn wait() -> Result<(usize, u32), &'static str> {
-    let mut status = 0_u32;
-    let pid = call(WAIT4, [usize::MAX, &raw mut status as usize, 0, 0]);
-    pid.map(|pid| (pid, status)).map_err(|_| "wait4 failed")
-}
-
-fn yield_now() {
-    // It cannot fail.
-    let _ = call(SCHED_YIELD, [0; 4]);
+/// Waits for a child; its number and how it ended.
+fn wait() -> Result<(Pid, Status), &'static str> {
+    process::wait(-1, 0).ok().flatten().ok_or("wait4 failed")
 }
 
 fn expect(holds: bool, wrong: &'static str) -> Check {
@@ -91,13 +73,13 @@ fn memory() -> Check {
             return 1;
         }
         set_word(2);
-        yield_now();
+        process::give_way();
         if word() == 2 { 0 } else { 2 }
     })?;
     set_word(3);
-    yield_now();
+    process::give_way();
     expect(word() == 3, "the child's write is seen")?;
-    expect(wait()? == (child, 0), "the child saw the parent's write")?;
+    expect(wait()? == (child, Status::Exited(0)), "the child saw the parent's write")?;
     expect(word() == 3, "the parent's write is lost")
 }
 
@@ -120,22 +102,21 @@ fn vectors() -> Check {
             return 1;
         }
         set_xmm(2);
-        yield_now();
+        process::give_way();
         if xmm() == 2 { 0 } else { 2 }
     })?;
-    yield_now();
+    process::give_way();
     expect(xmm() == 1, "the child's registers are seen")?;
-    expect(wait()?.1 == 0, "the child saw the parent's registers")
+    expect(wait()?.1 == Status::Exited(0), "the child saw the parent's registers")
 }
 
 fn exec() -> Check {
-    let path = c"/bin/procs".as_ptr() as usize;
-    let arguments = [path, c"again".as_ptr() as usize, 0];
+    let arguments = [c"procs".into(), c"again".into()];
     fork(|| {
-        let _ = call(EXECVE, [path, arguments.as_ptr() as usize, 0, 0]);
+        let _ = process::execute(b"/bin/procs", &arguments, &[]);
         1
     })?;
-    expect(wait()?.1 == 42 << 8, "the program that was executed did not run")
+    expect(wait()?.1 == Status::Exited(42), "the program that was executed did not run")
 }
 
 /// A child's child outlives it.
@@ -144,7 +125,7 @@ fn generations() -> Check {
         Ok(_) => 9,
         Err(_) => 1,
     })?;
-    expect(wait()?.1 == 9 << 8, "the child did not fork")
+    expect(wait()?.1 == Status::Exited(9), "the child did not fork")
 }
 
 fn many() -> Check {
@@ -154,7 +135,10 @@ fn many() -> Check {
     }
     let mut seen = 0_u32;
     for _ in 0..CHILDREN {
-        seen |= 1 << (wait()?.1 >> 8);
+        match wait()?.1 {
+            Status::Exited(code @ 0..20) => seen |= 1 << code,
+            _ => return Err("a child ended in another way"),
+        }
     }
     expect(seen == (1 << CHILDREN) - 1, "a child's code is lost")?;
     expect(wait().is_err(), "there are more children than were made")

@@ -4,7 +4,7 @@
 #![no_main]
 
 use core::arch::asm;
-use userland::{Arguments, eprintln, println, sys};
+use userland::{Arguments, eprintln, println, process};
 
 userland::program!(main);
 
@@ -46,7 +46,7 @@ fn main(_: Arguments) -> i32 {
     let full: Registers = core::array::from_fn(|index| [index as u64 + 1, !(index as u64)]);
     // SAFETY: the program is built without vector registers.
     unsafe { each_register!("load_xmm", &raw const full) };
-    let Ok(page) = sys::map(1) else {
+    let Ok(page) = process::map_anonymous(1) else {
         eprintln!("vector: mmap failed");
         return 1;
     };
