@@ -23,6 +23,8 @@ pub enum Need {
     Bochs,
     /// Compiling a kernel from C.
     Compiler,
+    /// Comparing our shell with others.
+    Shells,
 }
 
 /// What shows that a package is there.
@@ -74,6 +76,8 @@ const TABLE: &[(Need, Proof, &str)] = &[
     (Need::Bochs, Proof::File(BOCHS_BIOS), "bochsbios"),
     (Need::Bochs, Proof::File(VGA_BIOS), "vgabios"),
     (Need::Compiler, Proof::Program("gcc"), "gcc"),
+    (Need::Shells, Proof::Program("dash"), "dash"),
+    (Need::Shells, Proof::Program("busybox"), "busybox-static"),
 ];
 
 /// The packages that `needs` want and whose proof is absent.

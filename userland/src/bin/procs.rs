@@ -79,7 +79,10 @@ fn memory() -> Check {
     set_word(3);
     process::give_way();
     expect(word() == 3, "the child's write is seen")?;
-    expect(wait()? == (child, Status::Exited(0)), "the child saw the parent's write")?;
+    expect(
+        wait()? == (child, Status::Exited(0)),
+        "the child saw the parent's write",
+    )?;
     expect(word() == 3, "the parent's write is lost")
 }
 
@@ -107,7 +110,10 @@ fn vectors() -> Check {
     })?;
     process::give_way();
     expect(xmm() == 1, "the child's registers are seen")?;
-    expect(wait()?.1 == Status::Exited(0), "the child saw the parent's registers")
+    expect(
+        wait()?.1 == Status::Exited(0),
+        "the child saw the parent's registers",
+    )
 }
 
 fn exec() -> Check {
@@ -116,7 +122,10 @@ fn exec() -> Check {
         let _ = process::execute(b"/bin/procs", &arguments, &[]);
         1
     })?;
-    expect(wait()?.1 == Status::Exited(42), "the program that was executed did not run")
+    expect(
+        wait()?.1 == Status::Exited(42),
+        "the program that was executed did not run",
+    )
 }
 
 /// A child's child outlives it.

@@ -52,6 +52,8 @@ type Outcome<T, H> = Result<T, Failure<<H as Host>::Flow>>;
 enum Place {
     /// It is split, and names are expanded.
     Open,
+    /// The same for a word in `${name-word}`: its plain text is split too.
+    Inner,
     /// In double quotes: it is not.
     Quoted,
     /// It makes one string: nothing is split, but what is not quoted may be special in a pattern.
@@ -105,16 +107,18 @@ fn expand<H: Host>(host: &mut H, parts: &[Part], place: Place, fields: &mut Fiel
     for part in parts {
         match part {
             Part::Plain(text) if place == Place::Quoted => fields.quoted(text),
+            Part::Plain(text) if place == Place::Inner => fields.split(text),
             Part::Plain(text) => fields.plain(text),
             Part::Quoted(text) => fields.quoted(text),
             Part::Quotes(inner) => {
-                if !(place == Place::Open && vanishes(host, inner)) {
+                let is_open = matches!(place, Place::Open | Place::Inner);
+                if !(is_open && vanishes(host, inner)) {
                     fields.begin();
                 }
-                let inner_place = if place == Place::Open {
-                    Place::Quoted
-                } else {
+                let inner_place = if place == Place::String {
                     Place::String
+                } else {
+                    Place::Quoted
                 };
                 match inner_place {
                     Place::Quoted => expand(host, inner, Place::Quoted, fields)?,
@@ -152,7 +156,7 @@ fn expand<H: Host>(host: &mut H, parts: &[Part], place: Place, fields: &mut Fiel
 /// Adds the result of an expansion.
 fn result(fields: &mut Fields, text: &[u8], place: Place) {
     match place {
-        Place::Open => fields.split(text),
+        Place::Open | Place::Inner => fields.split(text),
         Place::Quoted => fields.quoted(text),
         Place::String => fields.plain(text),
     }
@@ -189,7 +193,7 @@ fn joint<H: Host>(host: &H, name: &[u8]) -> Bytes {
 fn plain_parameter<H: Host>(host: &mut H, name: &[u8], place: Place, fields: &mut Fields) -> Outcome<(), H> {
     let each_alone = match name {
         b"@" => place != Place::String,
-        b"*" => place == Place::Open,
+        b"*" => matches!(place, Place::Open | Place::Inner),
         _ => false,
     };
     if each_alone {
@@ -241,7 +245,10 @@ fn parameter<H: Host>(
             return plain_parameter(host, name, place, fields);
         }
         Change::Alternative(missing, _) if is_missing(*missing, &value) => {}
-        Change::Default(_, word) | Change::Alternative(_, word) => expand(host, &word.0, place, fields)?,
+        Change::Default(_, word) | Change::Alternative(_, word) => {
+            let inner = if place == Place::Open { Place::Inner } else { place };
+            expand(host, &word.0, inner, fields)?;
+        }
         Change::Assign(_, word) => {
             if !super::is_name(name) {
                 return Err(Failure::Message(format!("{}: bad variable name", Text(name))));

@@ -7,7 +7,7 @@ use super::ast::{List, Word};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::OnceCell;
+use core::cell::{Cell, OnceCell};
 
 /// Why a text cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,7 +26,8 @@ const DEPTH: usize = 48;
 pub struct Parser<'a> {
     pub(super) text: &'a [u8],
     pub(super) place: usize,
-    first_line: usize,
+    /// A place, and the line that it is on: lines are counted once.
+    counted: Cell<(usize, usize)>,
     depth: usize,
     pub(super) waiting: Vec<Waiting>,
 }
@@ -53,10 +54,11 @@ impl<'a> Parser<'a> {
     #[must_use]
     pub fn new(text: &'a [u8], first_line: usize) -> Self {
         let (place, depth, waiting) = (0, 0, Vec::new());
+        let counted = Cell::new((0, first_line));
         Self {
             text,
             place,
-            first_line,
+            counted,
             depth,
             waiting,
         }
@@ -71,8 +73,16 @@ impl<'a> Parser<'a> {
     /// The line that is being read.
     #[must_use]
     pub fn line(&self) -> usize {
-        let read = self.text.get(..self.place).unwrap_or(self.text);
-        self.first_line + read.iter().filter(|byte| **byte == b'\n').count()
+        let (from, line) = self.counted.get();
+        let newlines =
+            |text: Option<&[u8]>| text.unwrap_or(&[]).iter().filter(|byte| **byte == b'\n').count();
+        let line = match from <= self.place {
+            true => line + newlines(self.text.get(from..self.place)),
+            // A part is read again.
+            false => line - newlines(self.text.get(self.place..from)),
+        };
+        self.counted.set((self.place, line));
+        line
     }
 
     /// The commands of the next line (or lines, if they belong together); `None` at the end.
@@ -184,7 +194,7 @@ impl<'a> Parser<'a> {
         Parser {
             text,
             place: 0,
-            first_line: self.line(),
+            counted: Cell::new((0, self.line())),
             depth: self.depth,
             waiting: Vec::new(),
         }

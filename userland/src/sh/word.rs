@@ -209,14 +209,9 @@ impl Parser<'_> {
 
     /// `(list)` or `((expression))` behind a `$`.
     fn substitution(&mut self) -> Result<Part, Error> {
-        let start = self.place;
-        if self.eat(b"((") {
-            match self.word(Ending::Arithmetic) {
-                Ok(word) => return Ok(Part::Arithmetic(word)),
-                Err(Error::Incomplete) => return Err(Error::Incomplete),
-                // It may be a subshell in a command substitution.
-                Err(Error::Syntax(..)) => self.place = start,
-            }
+        if self.is_arithmetic()? {
+            self.place += 2;
+            return Ok(Part::Arithmetic(self.word(Ending::Arithmetic)?));
         }
         self.place += 1;
         // Here-documents of the surrounding command come later.
@@ -229,6 +224,30 @@ impl Parser<'_> {
         } else {
             Err(self.unexpected())
         }
+    }
+
+    /// Whether `((` comes and ends with `))`: it may also be a subshell in a command substitution. Brackets are
+    /// counted, so that nothing has to be tried in two ways at every level.
+    fn is_arithmetic(&self) -> Result<bool, Error> {
+        let Some(rest) = self.rest().strip_prefix(b"((") else {
+            return Ok(false);
+        };
+        let mut open = 2usize;
+        let mut bytes = rest.iter();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'\\' => {
+                    bytes.next();
+                }
+                b'(' => open += 1,
+                b')' => open -= 1,
+                _ => {}
+            }
+            if open == 1 {
+                return bytes.next().map(|next| *next == b')').ok_or(Error::Incomplete);
+            }
+        }
+        Err(Error::Incomplete)
     }
 
     fn substituted_list(&mut self) -> Result<List, Error> {

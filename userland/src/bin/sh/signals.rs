@@ -41,7 +41,6 @@ impl Shell {
         self.options.monitor = false;
         self.terminal = None;
         self.may_become = false;
-        self.loops = 0;
         self.jobs.clear();
     }
 
