@@ -1,0 +1,318 @@
+//! Arguments that no good program passes: bad pointers and descriptors to every call, huge sizes, calls that do not exist.
+use crate::check::{Check, Works, expect, same, tests};
+use crate::raw;
+use alloc::format;
+use linux_raw_sys::general as linux;
+use userland::files::{self, File};
+use userland::{Errno, process};
+
+tests! {
+    bad_pointers_to_files
+    bad_pointers_to_processes_and_signals
+    bad_pointers_to_clocks
+    bad_descriptors
+    huge_sizes
+    buffers_that_end_in_nothing
+    names_that_end_in_nothing
+    calls_that_do_not_exist
+    random_calls_do_no_harm
+}
+
+fn all_fail(what: &str, call: impl Fn(usize) -> files::Result<usize>) -> Check {
+    for bad in raw::BAD {
+        same(call(bad), Err(Errno::EFAULT), &format!("{what} with {bad:#x}"))?;
+    }
+    Ok(())
+}
+
+/// A descriptor with something to read.
+fn zero() -> Result<File, alloc::string::String> {
+    File::open(b"/dev/zero", linux::O_RDWR).works("open")
+}
+
+fn bad_pointers_to_files() -> Check {
+    let zero = zero()?;
+    let (reader, writer) = files::pipe(0).works("pipe")?;
+    files::write_all(writer.fd(), b"something").works("write")?;
+    let directory = File::open(b"/", linux::O_RDONLY).works("open")?;
+    let (pipe_in, pipe_out, dir) = (
+        reader.fd() as usize,
+        writer.fd() as usize,
+        directory.fd() as usize,
+    );
+    let name = c"/tmp".as_ptr() as usize;
+    all_fail("read", |bad| raw::call(linux::__NR_read, [pipe_in, bad, 8]))?;
+    all_fail("write", |bad| raw::call(linux::__NR_write, [pipe_out, bad, 8]))?;
+    all_fail("readv", |bad| {
+        raw::call(linux::__NR_readv, [zero.fd() as usize, bad, 1])
+    })?;
+    all_fail("writev", |bad| raw::call(linux::__NR_writev, [pipe_out, bad, 1]))?;
+    for (what, number) in [
+        ("open", linux::__NR_open),
+        ("access", linux::__NR_access),
+        ("mkdir", linux::__NR_mkdir),
+        ("rmdir", linux::__NR_rmdir),
+        ("unlink", linux::__NR_unlink),
+        ("chdir", linux::__NR_chdir),
+        ("chmod", linux::__NR_chmod),
+    ] {
+        all_fail(what, |bad| raw::call(number, [bad, 0, 0]))?;
+    }
+    for (what, number) in [
+        ("rename", linux::__NR_rename),
+        ("link", linux::__NR_link),
+        ("symlink", linux::__NR_symlink),
+    ] {
+        all_fail(what, |bad| raw::call(number, [bad, name]))?;
+        all_fail(what, |bad| raw::call(number, [name, bad]))?;
+    }
+    all_fail("stat", |bad| raw::call(linux::__NR_stat, [name, bad]))?;
+    all_fail("stat", |bad| raw::call(linux::__NR_stat, [bad, 0]))?;
+    all_fail("fstat", |bad| raw::call(linux::__NR_fstat, [dir, bad]))?;
+    all_fail("getdents64", |bad| {
+        raw::call(linux::__NR_getdents64, [dir, bad, 4096])
+    })?;
+    all_fail("getcwd", |bad| raw::call(linux::__NR_getcwd, [bad, 4096]))?;
+    all_fail("pipe2", |bad| raw::call(linux::__NR_pipe2, [bad, 0]))?;
+    all_fail("poll", |bad| raw::call(linux::__NR_poll, [bad, 1, 0]))?;
+    let mut buffer = [0; 16];
+    same(
+        files::read(reader.fd(), &mut buffer),
+        Ok(9),
+        "what was there is there",
+    )
+}
+
+fn bad_pointers_to_processes_and_signals() -> Check {
+    let pid = crate::check::child(|| 0)?;
+    all_fail("wait4", |bad| {
+        // A child is lost to the first that has looked at it; the others find none.
+        match raw::call(linux::__NR_wait4, [usize::MAX, bad, 0, 0]) {
+            Err(Errno::ECHILD) => Err(Errno::EFAULT),
+            result => result,
+        }
+    })?;
+    // It may have stayed.
+    let _ = process::wait(pid, 0);
+    all_fail("rt_sigaction", |bad| {
+        raw::call(linux::__NR_rt_sigaction, [10, bad, 0, 8])
+    })?;
+    all_fail("rt_sigaction", |bad| {
+        raw::call(linux::__NR_rt_sigaction, [10, 0, bad, 8])
+    })?;
+    all_fail("rt_sigprocmask", |bad| {
+        raw::call(linux::__NR_rt_sigprocmask, [0, bad, 0, 8])
+    })?;
+    all_fail("rt_sigprocmask", |bad| {
+        raw::call(linux::__NR_rt_sigprocmask, [0, 0, bad, 8])
+    })?;
+    all_fail("rt_sigpending", |bad| {
+        raw::call(linux::__NR_rt_sigpending, [bad, 8])
+    })?;
+    all_fail("rt_sigsuspend", |bad| {
+        raw::call(linux::__NR_rt_sigsuspend, [bad, 8])
+    })?;
+    all_fail("sigaltstack", |bad| raw::call(linux::__NR_sigaltstack, [bad, 0]))?;
+    all_fail("sigaltstack", |bad| raw::call(linux::__NR_sigaltstack, [0, bad]))?;
+    all_fail("uname", |bad| raw::call(linux::__NR_uname, [bad]))?;
+    all_fail("sysinfo", |bad| raw::call(linux::__NR_sysinfo, [bad]))?;
+    all_fail("getrusage", |bad| raw::call(linux::__NR_getrusage, [0, bad]))
+}
+
+fn bad_pointers_to_clocks() -> Check {
+    all_fail("nanosleep", |bad| raw::call(linux::__NR_nanosleep, [bad, 0]))?;
+    all_fail("clock_gettime", |bad| {
+        raw::call(linux::__NR_clock_gettime, [1, bad])
+    })?;
+    all_fail("gettimeofday", |bad| {
+        raw::call(linux::__NR_gettimeofday, [bad, 0])
+    })?;
+    all_fail("setitimer", |bad| raw::call(linux::__NR_setitimer, [0, bad, 0]))
+}
+
+fn bad_descriptors() -> Check {
+    let mut buffer = [0u8; 256];
+    let buffer = raw::address_mut(&mut buffer);
+    for bad in [777, usize::MAX, 1 << 31, 1 << 20] {
+        for (what, number) in [
+            ("read", linux::__NR_read),
+            ("write", linux::__NR_write),
+            ("close", linux::__NR_close),
+            ("fstat", linux::__NR_fstat),
+            ("lseek", linux::__NR_lseek),
+            ("getdents64", linux::__NR_getdents64),
+            ("dup", linux::__NR_dup),
+            ("fcntl", linux::__NR_fcntl),
+            ("ftruncate", linux::__NR_ftruncate),
+            ("ioctl", linux::__NR_ioctl),
+            ("fsync", linux::__NR_fsync),
+            ("fchdir", linux::__NR_fchdir),
+        ] {
+            let second = if what == "fcntl" {
+                1
+            } else if what == "ioctl" {
+                0x5401
+            } else {
+                buffer
+            };
+            let third = if what == "lseek" { 0 } else { 256 };
+            let second = if matches!(what, "lseek" | "ftruncate") {
+                0
+            } else {
+                second
+            };
+            same(raw::call(number, [bad, second, third]), Err(Errno::EBADF), what)?;
+        }
+    }
+    Ok(())
+}
+
+fn huge_sizes() -> Check {
+    let zero = zero()?;
+    let (_reader, writer) = files::pipe(0).works("pipe")?;
+    let page = raw::page().works("mmap")?;
+    for size in [usize::MAX, 1 << 63, 1 << 48] {
+        let read = raw::call(linux::__NR_read, [zero.fd() as usize, page, size]);
+        let is_good = match read {
+            Ok(count) => count <= 1 << 31,
+            Err(error) => error == Errno::EFAULT || error == Errno::EINVAL,
+        };
+        expect(is_good, "read")?;
+        let vector = [[page, size], [page, size]];
+        let written = raw::call(
+            linux::__NR_writev,
+            [writer.fd() as usize, raw::address(&vector), 2],
+        );
+        expect(matches!(written, Err(Errno::EINVAL | Errno::EFAULT)), "writev")?;
+    }
+    let many = raw::call(linux::__NR_poll, [page, u32::MAX as usize, 0]);
+    expect(matches!(many, Err(Errno::EINVAL | Errno::EFAULT)), "poll")
+}
+
+/// The last page before nothing: its address.
+fn edge() -> Result<usize, alloc::string::String> {
+    let start = process::map_anonymous(8192).works("mmap")? as usize;
+    raw::call(linux::__NR_munmap, [start + 4096, 4096]).works("munmap")?;
+    Ok(start)
+}
+
+fn buffers_that_end_in_nothing() -> Check {
+    let end = edge()? + 4096;
+    let path = crate::check::scratch("edge");
+    let file = File::open(&path, linux::O_RDWR | linux::O_CREAT).works("open")?;
+    for (place, value) in (end - 4..end).zip(*b"edge") {
+        raw::poke(place, value);
+    }
+    same(
+        raw::call(linux::__NR_write, [file.fd() as usize, end - 4, 4]),
+        Ok(4),
+        "to the edge",
+    )?;
+    let beyond = raw::call(linux::__NR_write, [file.fd() as usize, end - 4, 8]);
+    expect(matches!(beyond, Ok(4) | Err(Errno::EFAULT)), "beyond it")?;
+    files::seek(file.fd(), 0, linux::SEEK_SET).works("lseek")?;
+    let beyond = raw::call(linux::__NR_read, [file.fd() as usize, end - 2, 4]);
+    expect(matches!(beyond, Ok(2) | Err(Errno::EFAULT)), "reading beyond it")?;
+    same(
+        raw::call(linux::__NR_fstat, [file.fd() as usize, end - 100]),
+        Err(Errno::EFAULT),
+        "a structure",
+    )?;
+    files::unlink(&path).works("unlink")
+}
+
+fn names_that_end_in_nothing() -> Check {
+    let end = edge()? + 4096;
+    for (place, value) in (end - 5..end).zip(*b"/tmp\0") {
+        raw::poke(place, value);
+    }
+    same(
+        raw::call(linux::__NR_access, [end - 5, 0]),
+        Ok(0),
+        "a name to the edge",
+    )?;
+    raw::poke(end - 1, b'/');
+    same(
+        raw::call(linux::__NR_access, [end - 5, 0]),
+        Err(Errno::EFAULT),
+        "a name beyond it",
+    )?;
+    let endless = process::map_anonymous(16 * 4096).works("mmap")? as usize;
+    (endless..endless + 16 * 4096).for_each(|place| raw::poke(place, b'n'));
+    let result = raw::call(linux::__NR_access, [endless, 0]);
+    same(result, Err(Errno::ENAMETOOLONG), "a name without an end")
+}
+
+fn calls_that_do_not_exist() -> Check {
+    for number in [999, 5000, 0x7fff_ffff, u32::MAX] {
+        same(raw::call(number, [0; 6]), Err(Errno::ENOSYS), "an unknown number")?;
+    }
+    Ok(())
+}
+
+/// Calls with nonsense, chosen by a fixed rule; those that would stop or end this process are left out.
+fn random_calls_do_no_harm() -> Check {
+    let numbers = [
+        linux::__NR_read,
+        linux::__NR_write,
+        linux::__NR_open,
+        linux::__NR_close,
+        linux::__NR_stat,
+        linux::__NR_fstat,
+        linux::__NR_lseek,
+        linux::__NR_readv,
+        linux::__NR_writev,
+        linux::__NR_access,
+        linux::__NR_dup,
+        linux::__NR_fcntl,
+        linux::__NR_getcwd,
+        linux::__NR_getdents64,
+        linux::__NR_rt_sigprocmask,
+        linux::__NR_uname,
+        linux::__NR_readlink,
+        linux::__NR_getrusage,
+        linux::__NR_sysinfo,
+        linux::__NR_clock_gettime,
+        linux::__NR_getpgid,
+        linux::__NR_openat,
+        linux::__NR_pread64,
+    ];
+    let pid = crate::check::checked_child(|| {
+        let buffer = process::map_anonymous(4096).works("mmap")? as usize;
+        let values = [
+            0,
+            1,
+            2,
+            100,
+            777,
+            4095,
+            4096,
+            buffer,
+            buffer + 4090,
+            buffer + 4096,
+            raw::KERNEL,
+            raw::NON_CANONICAL,
+            usize::MAX,
+            1 << 31,
+            1 << 63,
+        ];
+        let mut state = 12345u64;
+        let mut next = |limit: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % limit
+        };
+        // Nothing may be read from standard input, and nothing may be printed.
+        for fd in 0..3 {
+            let _ = files::close(fd);
+        }
+        for _ in 0..3000 {
+            let number = numbers[next(numbers.len())];
+            let arguments: [usize; 6] = core::array::from_fn(|_| values[next(values.len())]);
+            let _ = raw::call(number, arguments);
+        }
+        Ok(())
+    })?;
+    crate::check::ends_well(pid)
+}
