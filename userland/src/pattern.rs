@@ -165,7 +165,10 @@ fn class(mut rest: &[Char]) -> Option<(Token, &[Char])> {
     }
 }
 
-const CLASSES: &[(&[u8], &[(u8, u8)])] = &[
+/// The first and the last byte of each range.
+type Ranges = &'static [(u8, u8)];
+
+const CLASSES: &[(&[u8], Ranges)] = &[
     (b"alnum", &[(b'a', b'z'), (b'A', b'Z'), (b'0', b'9')]),
     (b"alpha", &[(b'a', b'z'), (b'A', b'Z')]),
     (b"blank", &[(b' ', b' '), (b'\t', b'\t')]),
@@ -190,7 +193,7 @@ pub fn class_of(name: &[u8]) -> Option<&'static [(u8, u8)]> {
 }
 
 /// `:name:]`, and what follows.
-fn named_class(rest: &[Char]) -> Option<(&'static [(u8, u8)], &[Char])> {
+fn named_class(rest: &[Char]) -> Option<(Ranges, &[Char])> {
     let rest = rest.strip_prefix(&[Char {
         byte: b':',
         quoted: false,

@@ -56,7 +56,7 @@ fn main(arguments: Arguments) -> i32 {
         let prefix = if shows_names {
             format!("{}:", Text(name))
         } else {
-            format!("")
+            alloc::string::String::new()
         };
         let searched = match name {
             b"-" => search(

@@ -71,7 +71,7 @@ fn work(round: usize, child: usize, writer: i32) -> i32 {
         return 1;
     }
     // The last act of some is to become another program.
-    if child % 2 == 0 {
+    if child.is_multiple_of(2) {
         let name = CString::from(c"true");
         let _ = process::execute(b"/bin/true", &[name], &[]);
         return 2;

@@ -5,6 +5,7 @@
 extern crate alloc;
 
 use alloc::format;
+use alloc::string::String;
 use userland::dates::Date;
 use userland::text::Text;
 use userland::time::{self, Clock};
@@ -22,8 +23,8 @@ fn main(_: Arguments) -> i32 {
     };
     let (days, hours, minutes) = (up / 86400, up / 3600 % 24, up / 60 % 60);
     let days = match days {
-        0 => format!(""),
-        1 => format!("1 day, "),
+        0 => String::new(),
+        1 => "1 day, ".into(),
         days => format!("{days} days, "),
     };
     let ago = if hours == 0 {

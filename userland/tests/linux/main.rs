@@ -2,3 +2,5 @@
 //! for which Linux is the oracle.
 mod programs;
 mod scripts;
+mod terminal;
+mod tools;

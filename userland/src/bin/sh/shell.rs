@@ -90,6 +90,9 @@ impl Shell {
             let _ = variables.set(name, value.to_vec());
         };
         set(b"PATH", PATH);
+        set(b"PS1", b"\\w \\$ ");
+        set(b"PS2", b"> ");
+        set(b"PS4", b"+ ");
         let mut exported = Vec::new();
         for entry in arguments.environment() {
             let Some(sign) = entry.iter().position(|byte| *byte == b'=') else {
@@ -104,9 +107,6 @@ impl Shell {
         set(b"IFS", b" \t\n");
         set(b"OPTIND", b"1");
         set(b"PPID", format!("{}", process::parent()).as_bytes());
-        set(b"PS1", b"\\w \\$ ");
-        set(b"PS2", b"> ");
-        set(b"PS4", b"+ ");
         if let Ok(directory) = files::current_directory() {
             set(b"PWD", &directory);
         }

@@ -437,7 +437,7 @@ fn sigreturn_with_hostile_frames() -> Check {
 
 extern "C" fn nests(_: i32) {
     if COUNT.fetch_add(1, Ordering::Relaxed) < 20 {
-        let other = if COUNT.load(Ordering::Relaxed) % 2 == 0 {
+        let other = if COUNT.load(Ordering::Relaxed).is_multiple_of(2) {
             signal::SIGUSR1
         } else {
             signal::SIGUSR2
