@@ -4,8 +4,8 @@
 
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
-use userland::sys::{self, Errno, Way};
-use userland::{Arguments, eprintln, println};
+use userland::sys::{self, Way};
+use userland::{Arguments, Errno, eprintln, println, process};
 
 userland::program!(main);
 
@@ -25,7 +25,6 @@ const SIGKILL: usize = 9;
 const SIGUSR1: usize = 10;
 const SIGSEGV: usize = 11;
 const SIGALRM: usize = 14;
-const EINTR: i32 = 4;
 
 const SA_SIGINFO: u64 = 4;
 const SA_RESTORER: u64 = 0x0400_0000;
@@ -109,7 +108,13 @@ fn main(_: Arguments) -> i32 {
 fn call(number: usize, arguments: [usize; 4]) -> Result<usize, Errno> {
     let [first, second, third, fourth] = arguments;
     // SAFETY: callers pass memory of their own.
-    unsafe { sys::call(Way::Interrupt, number, [first, second, third, fourth, 0, 0]) }
+    unsafe {
+        sys::call(
+            Way::Interrupt,
+            number as u32,
+            [first, second, third, fourth, 0, 0],
+        )
+    }
 }
 
 fn expect(holds: bool, wrong: &'static str) -> Check {
@@ -224,7 +229,7 @@ fn timer() -> Check {
     set_timer([0, 50_000, 0, 50_000])?;
     let paused = call(PAUSE, [0; 4]);
     set_timer([0; 4])?;
-    expect(paused == Err(Errno(EINTR)), "pause was not interrupted")?;
+    expect(paused == Err(Errno::EINTR), "pause was not interrupted")?;
     expect(
         SEEN_SIGNAL.load(Ordering::Relaxed) == SIGALRM as u64,
         "another signal came",
