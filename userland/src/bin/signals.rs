@@ -199,7 +199,7 @@ fn bad_address() -> Check {
 
 fn stack() -> Check {
     const SIZE: usize = 32 * 1024;
-    let Ok(start) = sys::map(SIZE) else {
+    let Ok(start) = process::map_anonymous(SIZE) else {
         return Err("mmap failed");
     };
     let stack = [start as usize, 0, SIZE];
