@@ -54,7 +54,8 @@ pub fn is_terminal(fd: Fd) -> bool {
 pub fn raw_modes(modes: &Modes) -> Modes {
     let mut raw_modes = *modes;
     raw_modes.c_lflag &= !(raw::ICANON | raw::ECHO | raw::ISIG | raw::IEXTEN);
-    raw_modes.c_iflag &= !(raw::ICRNL | raw::INLCR | raw::IXON);
+    // Enter stays a newline: what is typed ahead may be read in the usual modes.
+    raw_modes.c_iflag &= !raw::IXON;
     let mut set = |index: u32, value| {
         if let Some(slot) = raw_modes.c_cc.get_mut(index as usize) {
             *slot = value;
@@ -63,6 +64,20 @@ pub fn raw_modes(modes: &Modes) -> Modes {
     set(raw::VMIN, 1);
     set(raw::VTIME, 0);
     raw_modes
+}
+
+/// `modes` with what is typed shown by the terminal.
+#[must_use]
+pub fn with_echo(mut modes: Modes) -> Modes {
+    modes.c_lflag |= raw::ECHO;
+    modes
+}
+
+/// `modes` with what is typed not shown.
+#[must_use]
+pub fn without_echo(mut modes: Modes) -> Modes {
+    modes.c_lflag &= !raw::ECHO;
+    modes
 }
 
 /// How many columns the terminal has, if it says so.

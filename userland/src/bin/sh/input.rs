@@ -37,7 +37,13 @@ impl Shell {
         let _ = process::set_group(0, 0);
         let group = process::group();
         terminal::set_foreground(fd, group).ok()?;
-        Some(Terminal { fd, modes, group })
+        let hides = false;
+        Some(Terminal {
+            fd,
+            modes,
+            group,
+            hides,
+        })
     }
 
     /// Runs what is typed or piped, to its end.

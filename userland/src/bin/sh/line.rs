@@ -1,7 +1,7 @@
 //! A typed line: the line editor at the terminal.
 use crate::builtins;
 use crate::input::piped_line;
-use crate::shell::Shell;
+use crate::shell::{Shell, Terminal};
 use alloc::vec::Vec;
 use userland::sh::Bytes;
 use userland::sh::edit::{Completion, Editor, Event, complete};
@@ -29,16 +29,32 @@ impl Shell {
             io::print(io::STDERR, format_args!("{}", Text(&prompt)));
             return piped_line(io::STDIN).map_or(Typed::End, Typed::Line);
         };
-        if let Ok(modes) = terminal::modes(terminal.fd) {
-            // A program may have changed them on purpose.
-            self.terminal = Some(crate::shell::Terminal { modes, ..terminal });
-            // If it fails the terminal is gone, and reading says so.
-            let _ = terminal::set_modes(terminal.fd, &terminal::raw_modes(&modes));
-            let typed = self.edit(terminal.fd, &prompt);
-            let _ = terminal::set_modes(terminal.fd, &modes);
-            return typed;
-        }
-        Typed::End
+        let Ok(modes) = terminal::modes(terminal.fd) else {
+            return Typed::End;
+        };
+        let modes = if terminal.hides {
+            terminal::with_echo(modes)
+        } else {
+            modes
+        };
+        // If setting them fails the terminal is gone, and reading says so.
+        let _ = terminal::set_modes(terminal.fd, &terminal::raw_modes(&modes));
+        let typed = self.edit(terminal.fd, &prompt);
+        // What was typed ahead is shown behind the prompt that it belongs to, not in the midst of a command's output.
+        let hides = process::can_read(terminal.fd);
+        let for_commands = if hides {
+            terminal::without_echo(modes)
+        } else {
+            modes
+        };
+        let _ = terminal::set_modes(terminal.fd, &for_commands);
+        // A program may have changed the modes on purpose: they are the usual ones from now on.
+        self.terminal = Some(Terminal {
+            modes,
+            hides,
+            ..terminal
+        });
+        typed
     }
 
     fn edit(&mut self, fd: files::Fd, prompt: &[u8]) -> Typed {

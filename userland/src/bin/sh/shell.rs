@@ -44,6 +44,8 @@ pub(crate) struct Terminal {
     pub(crate) modes: Modes,
     /// The shell's own group.
     pub(crate) group: Pid,
+    /// The terminal was told not to show what is typed, for there was something typed ahead.
+    pub(crate) hides: bool,
 }
 
 /// All of it.
