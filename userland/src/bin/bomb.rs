@@ -3,8 +3,8 @@
 #![no_std]
 #![no_main]
 
-use userland::sys::{self, Errno, Way};
-use userland::{Arguments, eprintln, println};
+use userland::sys::{self, Way};
+use userland::{Arguments, Errno, eprintln, println, process};
 
 userland::program!(main);
 
@@ -58,7 +58,7 @@ fn explode() -> ! {
     let _ = call(SETPGID, [own, own, 0, 0]);
     loop {
         if call(FORK, [0; 4]) == Ok(0)
-            && let Ok(memory) = sys::map(MEMORY)
+            && let Ok(memory) = process::map_anonymous(MEMORY)
         {
             for offset in (0..MEMORY).step_by(PAGE) {
                 // SAFETY: the kernel has just mapped it.
@@ -76,5 +76,5 @@ fn failed(why: &str) -> i32 {
 fn call(number: usize, arguments: [usize; 4]) -> Result<usize, Errno> {
     let [first, second, third, fourth] = arguments;
     // SAFETY: callers pass memory of their own.
-    unsafe { sys::call(Way::Interrupt, number, [first, second, third, fourth, 0, 0]) }
+    unsafe { sys::call(Way::Interrupt, number as u32, [first, second, third, fourth, 0, 0]) }
 }
