@@ -76,5 +76,11 @@ fn failed(why: &str) -> i32 {
 fn call(number: usize, arguments: [usize; 4]) -> Result<usize, Errno> {
     let [first, second, third, fourth] = arguments;
     // SAFETY: callers pass memory of their own.
-    unsafe { sys::call(Way::Interrupt, number as u32, [first, second, third, fourth, 0, 0]) }
+    unsafe {
+        sys::call(
+            Way::Interrupt,
+            number as u32,
+            [first, second, third, fourth, 0, 0],
+        )
+    }
 }
