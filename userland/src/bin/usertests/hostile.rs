@@ -277,7 +277,12 @@ fn random_calls_do_no_harm() -> Check {
         linux::__NR_openat,
         linux::__NR_pread64,
     ];
+    // What they happen to make is made in a directory that is gone: there it cannot be.
+    let nowhere = crate::check::scratch("random");
+    files::make_directory(&nowhere, 0o755).works("mkdir")?;
     let pid = crate::check::checked_child(|| {
+        files::change_directory(&nowhere).works("chdir")?;
+        files::remove_directory(&nowhere).works("rmdir")?;
         let buffer = process::map_anonymous(4096).works("mmap")? as usize;
         let values = [
             0,
