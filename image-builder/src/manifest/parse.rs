@@ -736,4 +736,49 @@ mod tests {
             let _ = Manifest::parse(&text[..end]);
         }
     }
+
+    /// What a manifest is made of, and what it is not.
+    const TOKENS: [&str; 26] = [
+        "[[domain]]\n",
+        "name",
+        "kernel",
+        "cmdline",
+        "memory",
+        "weight",
+        "programs",
+        "files",
+        "module",
+        "restart",
+        "expect",
+        "witness",
+        "audit",
+        "until",
+        "console",
+        " = ",
+        "\"a\"",
+        "\"b\"",
+        "\"each-turn:3\"",
+        "\"others-ended\"",
+        "[\"shutdown\"]",
+        "{ policy = \"always\", max = 2 }",
+        "true",
+        "-1",
+        "\"32M\"",
+        "\n",
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_manifest_or_is_refused_in_one_line_at_a_place_that_it_has(
+            tokens in proptest::collection::vec(proptest::sample::select(TOKENS.as_slice()), 0..40), junk in ".{0,8}",
+        ) {
+            for text in [tokens.concat(), format!("{A}{}", tokens.concat()), format!("{A}{junk}"), junk] {
+                if let Err(error) = Manifest::parse(&text) {
+                    proptest::prop_assert!(!error.to_string().contains('\n'), "{error}");
+                    let lines = text.split('\n').count();
+                    proptest::prop_assert!(error.at.is_none_or(|at| (1..=lines).contains(&at.line)), "{error}: {text}");
+                }
+            }
+        }
+    }
 }
