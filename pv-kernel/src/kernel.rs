@@ -1,8 +1,8 @@
 //! The kernel: what it has, and what it does about a program's traps.
 use crate::addr::Pfn;
 use crate::cause::Cause;
-use crate::console::{Console, Key};
 use crate::errno::Errno;
+use crate::fs::{Limits, Vfs};
 use crate::machine::{Clock, Cpu, Heap, Memory, Terminal};
 use crate::mm::frames::FrameTable;
 use crate::mm::space;
@@ -10,9 +10,9 @@ use crate::mm::user_mem::UserMemory;
 use crate::options::Options;
 use crate::proc::{Next, Pid, Process, ProcessTable, Status};
 use crate::schedule::Slice;
-use crate::signal::Signal;
 use crate::syscall::{self, Unknown};
 use crate::trap::{self, Trap};
+use crate::tty::Tty;
 use crate::wait::Channel;
 use abi::mmu::MmuextCommand;
 
@@ -32,8 +32,10 @@ pub struct Kernel<'a, M> {
     pub machine: M,
     /// The frames that programs live in.
     pub frames: FrameTable<'a>,
-    /// The console.
-    pub console: Console,
+    /// The terminal.
+    pub tty: Tty,
+    /// The files.
+    pub vfs: Vfs<'a>,
     /// The root table that maps the kernel and no program.
     pub kernel_root: Pfn,
     /// The domain's module.
@@ -54,8 +56,8 @@ pub struct Kernel<'a, M> {
     loaded: Option<Pid>,
     /// The first process, where the kernel was started with one.
     pub(crate) init: Option<Pid>,
-    /// The process group that the terminal's keys are for.
-    pub(crate) foreground: Pid,
+    /// How long nobody could go on.
+    pub(crate) idle_ns: u64,
     /// The process that the kernel has started and whose end it waits for.
     pub(crate) started: Option<Pid>,
     /// How that process ended.
@@ -72,10 +74,13 @@ impl<'a, M: Machine> Kernel<'a, M> {
         host_name: &'a str,
         options: Options<'a>,
     ) -> Self {
+        let now = machine.wall_clock_base_ns().saturating_add(machine.now_ns());
+        let vfs = Vfs::new(Limits::for_frames(frames.len()), now);
         Self {
             machine,
             frames,
-            console: Console::new(),
+            tty: Tty::new(),
+            vfs,
             kernel_root,
             archive,
             host_name,
@@ -86,7 +91,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
             slice: Slice::default(),
             loaded: None,
             init: None,
-            foreground: Pid::KERNEL,
+            idle_ns: 0,
             started: None,
             ended: None,
         }
@@ -94,7 +99,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
 
     /// Prints a line of the kernel's own.
     pub fn say(&mut self, line: core::fmt::Arguments<'_>) {
-        self.console
+        self.tty
             .say(&mut self.machine, format_args!("pv-kernel: {line}\n"));
     }
 
@@ -211,14 +216,6 @@ impl<'a, M: Machine> Kernel<'a, M> {
             }
             Trap::Fatal(cause) => self.fault(process, cause),
         }
-    }
-
-    /// Takes the keys that were typed.
-    pub(crate) fn keys_typed(&mut self) {
-        if self.console.poll(&mut self.machine) == Some(Key::Interrupt) {
-            self.signal_group(self.foreground, Signal::INTERRUPT);
-        }
-        self.wake(Channel::Input);
     }
 
     /// What kind of #GP it was, by the instruction.

@@ -7,7 +7,6 @@ extern crate alloc;
 pub mod addr;
 pub mod archive;
 pub mod cause;
-pub mod console;
 pub mod context;
 pub mod errno;
 pub mod exec;

@@ -1,5 +1,6 @@
 //! What the kernel runs: the programs of the archive's list one after another, or a first process.
 use crate::archive;
+use crate::fs::{Follow, Vfs};
 use crate::kernel::{Kernel, Machine};
 use crate::proc::{ExecError, Name, Program, Status};
 use crate::programs;
@@ -38,33 +39,37 @@ const ENVIRONMENT: [&[u8]; 2] = [b"HOME=/", b"TERM=linux"];
 
 /// Runs what the command line and the archive ask for.
 pub fn all<M: Machine>(kernel: &mut Kernel<'_, M>) -> Verdict {
+    let verdict = choose(kernel);
+    kernel.tty.drain(&mut kernel.machine);
+    verdict
+}
+
+fn choose<M: Machine>(kernel: &mut Kernel<'_, M>) -> Verdict {
     if kernel.archive.is_empty() {
         kernel.say(format_args!("no module: there is nothing to run"));
+        return Verdict::NothingToRun;
+    }
+    if let Err(error) = kernel.load_files() {
+        kernel.say(format_args!("the module cannot be used: {error}"));
         return Verdict::NothingToRun;
     }
     if let Some(command) = kernel.options.init {
         return init(kernel, command);
     }
-    match archive::find(kernel.archive, programs::LIST) {
-        Ok(Some(list)) => every(kernel, list),
-        Ok(None) => {
-            let there = |path: &&[u8]| {
-                let found = archive::find(kernel.archive, path.strip_prefix(b"/").unwrap_or(path));
-                matches!(found, Ok(Some(_)))
-            };
-            match INITS.iter().copied().find(there) {
-                Some(path) => init(kernel, path),
-                None => {
-                    kernel.say(format_args!(
-                        "the module has neither etc/programs nor /sbin/init, /bin/init or /bin/sh"
-                    ));
-                    Verdict::NothingToRun
-                }
-            }
-        }
-        Err(archive::Malformed) => {
+    if let Ok(Some(list)) = archive::find(kernel.archive, programs::LIST) {
+        return every(kernel, list);
+    }
+    let found = kernel.with_files_for(None, |vfs, caller, _| {
+        INITS.into_iter().find(|path| {
+            let node = vfs.find(Vfs::root(), path, Follow::Yes, caller);
+            node.is_ok_and(|node| vfs.check_executable(node).is_ok())
+        })
+    });
+    match found {
+        Some(path) => init(kernel, path),
+        None => {
             kernel.say(format_args!(
-                "the module is no cpio archive (format newc), or is cut short"
+                "the module has neither etc/programs nor /sbin/init, /bin/init or /bin/sh"
             ));
             Verdict::NothingToRun
         }
@@ -133,18 +138,18 @@ enum Failure {
 
 /// Runs one program to its end, ends what it has left behind, and checks that all of its memory came back.
 fn one<M: Machine>(kernel: &mut Kernel<'_, M>, program: Program, role: Role) -> Result<Status, Failure> {
-    let before = kernel.frames_at_rest();
+    let before = kernel.frames_at_rest() + kernel.vfs.frames();
     let started = kernel.start(program);
     let ended = started.map(|pid| {
         kernel.started = Some(pid);
-        kernel.foreground = pid;
         kernel.init = (role == Role::First).then_some(pid);
         let status = kernel.run_until_ended();
         kernel.end_all();
         (kernel.started, kernel.init) = (None, None);
         status
     });
-    let after = kernel.frames_at_rest();
+    // Files stay.
+    let after = kernel.frames_at_rest() + kernel.vfs.frames();
     if after != before {
         kernel.say(format_args!(
             "error: {before} frames were free before the program, {after} are after it"

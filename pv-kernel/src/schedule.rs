@@ -159,6 +159,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
         if events.console {
             self.keys_typed();
         }
+        self.flush_terminal();
         if events.timer {
             self.slice.timer_ns = None;
             let now_ns = self.machine.now_ns();
@@ -178,7 +179,14 @@ impl<'a, M: Machine> Kernel<'a, M> {
     /// Nobody can go on: waits for the world.
     fn idle(&mut self) {
         let until_ns = self.processes.next_deadline();
-        self.machine.sleep(until_ns);
+        let began_ns = self.machine.now_ns();
+        if self.tty.is_pending() {
+            self.machine.sleep_for_room(until_ns);
+        } else {
+            self.machine.sleep(until_ns);
+        }
+        let slept_ns = self.machine.now_ns().saturating_sub(began_ns);
+        self.idle_ns = self.idle_ns.saturating_add(slept_ns);
         self.serve_events();
         if until_ns.is_some() {
             let now_ns = self.machine.now_ns();

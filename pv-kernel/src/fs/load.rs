@@ -40,6 +40,7 @@ impl<'a> Vfs<'a> {
     /// `ENOSPC`, `EEXIST`.
     pub fn make_system_directories(&mut self, caller: &Caller<'_>) -> Result<(), Errno> {
         let root = Self::root();
+        let caller = &Caller { umask: 0, ..*caller };
         for (path, mode) in [(b"/dev".as_slice(), 0o755), (b"/tmp", 0o1777), (b"/proc", 0o555)] {
             match self.make(root, path, New::Directory, mode, caller) {
                 Ok(_) | Err(Errno::EXISTS) => {}

@@ -65,10 +65,11 @@ pub struct Limits {
 pub const NAME_COST: usize = 32;
 
 impl Limits {
-    /// What a heap of so many bytes can carry, with as much left for all else.
+    /// What a domain with so many frames may spend: a sixteenth of them, and within reason.
     #[must_use]
-    pub const fn for_heap(bytes: usize) -> Self {
-        let kilobytes = bytes >> 10;
+    pub fn for_frames(frames: u64) -> Self {
+        let kilobytes = (frames / 4).clamp(128, 4096) as usize;
+        let bytes = kilobytes << 10;
         let open_files = if kilobytes < 1024 { kilobytes } else { 1024 };
         Self {
             inodes: kilobytes,
@@ -124,6 +125,16 @@ impl<'a> Vfs<'a> {
     #[must_use]
     pub const fn root() -> Node {
         Node::Tree(ROOT)
+    }
+
+    /// How many frames files and pipes hold.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        let files = self.inodes.iter().map(|inode| match &inode.body {
+            Body::File(content) => content.frames(),
+            Body::Directory(_) | Body::Symlink(_) | Body::Device(_) => 0,
+        });
+        files.sum::<u64>() + self.pipes.iter().map(Pipe::frames).sum::<u64>()
     }
 
     /// Keeps `node` while it is somebody's working directory, or is mapped.

@@ -51,6 +51,11 @@ impl Pipe {
         self.length
     }
 
+    /// How many frames it holds.
+    pub(super) fn frames(&self) -> u64 {
+        self.pages.iter().flatten().count() as u64
+    }
+
     /// Whether a write that is not to be torn apart would be taken.
     #[must_use]
     pub const fn has_room(&self) -> bool {

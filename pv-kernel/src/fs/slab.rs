@@ -49,6 +49,11 @@ impl<T> Slab<T> {
         Some(*thing)
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.places.iter().filter_map(|place| place.as_deref())
+    }
+
     /// How many places are taken.
     pub(super) const fn used(&self) -> usize {
         self.used

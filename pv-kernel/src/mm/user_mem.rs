@@ -198,10 +198,14 @@ impl<'a> UserMemory<'a> {
         fill: Fill,
     ) -> Result<Pfn, Cause> {
         let frame = frames.take().map_err(|_| Cause::OutOfMemory)?;
-        let bytes = memory.page(frame);
-        bytes.fill(0);
-        if let Some(target) = bytes.get_mut(fill.at..fill.at + fill.length) {
-            self.image.read_at(fill.offset, target);
+        memory.page(frame).fill(0);
+        if fill.length > 0 {
+            let mut bytes = [0; PAGE_SIZE as usize];
+            let source = bytes.get_mut(..fill.length).unwrap_or(&mut []);
+            self.image.read_at(memory, fill.offset, source);
+            if let Some(target) = memory.page(frame).get_mut(fill.at..fill.at + fill.length) {
+                target.copy_from_slice(source);
+            }
         }
         if self.space.map(memory, frames, page, frame, protection).is_err() {
             space::release(frames, frame);
@@ -393,6 +397,7 @@ impl<'a> UserMemory<'a> {
     /// Gives everything back. The CPU is on another root.
     pub fn destroy(self, memory: &mut impl Memory, frames: &mut FrameTable<'_>) {
         self.space.destroy(memory, frames);
+        self.image.release(frames);
     }
 }
 

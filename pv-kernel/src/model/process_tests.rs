@@ -324,6 +324,7 @@ proptest! {
         let frames = FrameTable::new(Pfn(FIRST_FREE), &mut states);
         let archive = archive();
         let mut kernel = Kernel::new(model, frames, KERNEL_ROOT, &archive, "guest", Options::default());
+        kernel.load_files().unwrap();
         let started = kernel.start(Program::from_list(&[b"p"])).unwrap();
         kernel.started = Some(started);
         while kernel.ended.is_none() {

@@ -1,19 +1,22 @@
 //! A process's program: finding it, and putting it in the place of another.
-use crate::archive;
 use crate::context::Context;
 use crate::errno::Errno;
 use crate::exec::elf::{self, HEAD};
 use crate::exec::{script, stack};
+use crate::fs::descriptors::OnExec;
+use crate::fs::{Follow, Node, OpenFlags, Vfs};
 use crate::kernel::{Kernel, Machine};
 use crate::mm::layout::STACK_TOP;
-use crate::mm::program_file::ProgramFile;
+use crate::mm::program_file::{MAX_COPY_PAGES, ProgramFile, release_all};
 use crate::mm::space::AddressSpace;
 use crate::mm::user_mem::UserMemory;
+use crate::proc::files::{ProcessFiles, kept_arguments};
 use crate::proc::table::Origin;
 use crate::proc::{Name, Pid, Process, Turn, UserState};
 use crate::signal::SignalState;
 use crate::signal::frame::least_stack;
 use crate::wait::Channel;
+use abi::layout::PAGE_SIZE;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -25,8 +28,6 @@ const MAX_SCRIPTS: usize = 4;
 pub enum ExecError {
     /// There is no such file.
     NotFound,
-    /// The archive is broken.
-    BadArchive,
     /// Its file is no program for this kernel.
     Unfit(elf::Unfit),
     /// Its arguments are too long.
@@ -43,7 +44,6 @@ impl core::fmt::Display for ExecError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::NotFound => f.write_str("not found"),
-            Self::BadArchive => f.write_str("the archive is malformed"),
             Self::Unfit(unfit) => write!(f, "cannot be executed: {unfit}"),
             Self::ArgumentsTooLong => f.write_str("its arguments are too long"),
             Self::OutOfMemory => f.write_str("out of memory"),
@@ -57,7 +57,6 @@ impl From<ExecError> for Errno {
     fn from(error: ExecError) -> Self {
         match error {
             ExecError::NotFound => Self::NO_ENTRY,
-            ExecError::BadArchive => Self::IO,
             ExecError::Unfit(_) => Self::NOT_EXECUTABLE,
             ExecError::ArgumentsTooLong => Self::TOO_BIG,
             ExecError::OutOfMemory => Self::NO_MEMORY,
@@ -96,21 +95,84 @@ struct Loaded<'a> {
     memory: UserMemory<'a>,
     context: Context,
     name: Name,
+    arguments: Box<[u8]>,
 }
 
 impl<'a, M: Machine> Kernel<'a, M> {
-    /// The file at `path`. `process` is who asks, nothing for the kernel itself.
+    /// The file at `path`. `process` is who asks, nothing for the kernel itself. It has to be released.
     ///
     /// # Errors
     /// [`ExecError`].
     fn program_file(
         &mut self,
-        _process: Option<&Process<'a>>,
+        process: Option<&Process<'a>>,
         path: &[u8],
     ) -> Result<ProgramFile<'a>, ExecError> {
-        let path = path.strip_prefix(b"/").unwrap_or(path);
-        let found = archive::find(self.archive, path).map_err(|_| ExecError::BadArchive)?;
-        found.map(ProgramFile::new).ok_or(ExecError::NotFound)
+        let start = process.map_or(Vfs::root(), |process| process.files.directory);
+        let found = self.with_files_for(process, |vfs, caller, _| {
+            let node = vfs.find(start, path, Follow::Yes, caller)?;
+            vfs.check_executable(node)?;
+            Ok((node, vfs.archived(node), vfs.attributes(node, caller)?.size))
+        });
+        match found {
+            Err(Errno::NO_ENTRY) => Err(ExecError::NotFound),
+            Err(errno) => Err(ExecError::Refused(errno)),
+            Ok((_, Some(bytes), _)) => Ok(ProgramFile::new(bytes)),
+            Ok((node, None, size)) => self.copy_of(process, node, size).map_err(ExecError::Refused),
+        }
+    }
+
+    /// A copy of a file that may change.
+    fn copy_of(
+        &mut self,
+        process: Option<&Process<'a>>,
+        node: Node,
+        size: u64,
+    ) -> Result<ProgramFile<'a>, Errno> {
+        let count = size.div_ceil(PAGE_SIZE);
+        if count > MAX_COPY_PAGES {
+            return Err(Errno::NO_MEMORY);
+        }
+        self.check_heap()?;
+        let mut pages = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
+        let copied = self.with_files_for(process, |vfs, caller, store| {
+            let mut bytes = [0; PAGE_SIZE as usize];
+            for page in 0..count {
+                let frame = store.take().map_err(|_| Errno::NO_MEMORY)?;
+                pages.push(frame);
+                let read = vfs.read_node(node, page * PAGE_SIZE, &mut bytes, caller, store)?;
+                for (target, byte) in store.page(frame).iter_mut().zip(bytes.iter().take(read)) {
+                    *target = *byte;
+                }
+            }
+            Ok(())
+        });
+        if let Err(errno) = copied {
+            release_all(&mut self.frames, &pages);
+            return Err(errno);
+        }
+        Ok(ProgramFile::copied(size, pages))
+    }
+
+    /// Opens the terminal as a process's first three files. Without it, it has none.
+    fn open_console(&mut self, process: &mut Process<'a>) {
+        let opened = self.with_files_for(None, |vfs, caller, store| {
+            vfs.open(
+                Vfs::root(),
+                b"/dev/console",
+                OpenFlags::READ_WRITE,
+                0,
+                caller,
+                store,
+            )
+        });
+        let Ok(file) = opened else { return };
+        for _ in 0..3 {
+            self.vfs.share(file);
+            // An empty table has room.
+            let _ = process.files.descriptors.insert(file, 0, OnExec::Keep);
+        }
+        self.with_files_for(None, |vfs, _, store| vfs.close(file, store));
     }
 
     /// Begins a process of the kernel's own with a program.
@@ -123,17 +185,23 @@ impl<'a, M: Machine> Kernel<'a, M> {
             .free_pid()
             .map_err(|_| ExecError::TooManyProcesses)?;
         let loaded = self.load(None, program)?;
-        let process = Process {
+        let mut process = Process {
             pid,
             memory: loaded.memory,
             context: loaded.context,
             user_state: UserState::clean(self.machine.vector_layout().size),
             signals: SignalState::new(),
             turn: Turn::Resume,
+            files: ProcessFiles::default(),
+            arguments: loaded.arguments,
+            progress: 0,
             deadline_ns: None,
         };
+        self.open_console(&mut process);
         self.processes
             .insert(Box::new(process), Pid::KERNEL, loaded.name, None);
+        // The kernel's own process has the terminal.
+        (self.tty.session, self.tty.foreground) = (Some(pid), Some(pid));
         Ok(pid)
     }
 
@@ -150,7 +218,9 @@ impl<'a, M: Machine> Kernel<'a, M> {
         process.context = loaded.context;
         process.user_state = UserState::clean(self.machine.vector_layout().size);
         process.signals.exec();
+        process.arguments = loaded.arguments;
         process.deadline_ns = None;
+        self.close_on_exec(process);
         if let Some(entry) = self.processes.entry_mut(process.pid) {
             entry.name = loaded.name;
             entry.program = Origin::Executed;
@@ -165,11 +235,18 @@ impl<'a, M: Machine> Kernel<'a, M> {
         for _ in 0..=MAX_SCRIPTS {
             let file = self.program_file(process, &program.path)?;
             let mut head = alloc::vec![0; HEAD];
-            let length = file.read_at(0, &mut head);
+            let length = file.read_at(&mut self.machine, 0, &mut head);
             head.truncate(length);
-            match script::read(&head) {
-                Some(script) => program = script.interpret(program),
-                None => return self.load_elf(&file, &head, &program, name),
+            let loaded = match script::read(&head) {
+                Some(script) => {
+                    program = script.interpret(program);
+                    None
+                }
+                None => Some(self.load_elf(&file, &head, &program, name)),
+            };
+            file.release(&mut self.frames);
+            if let Some(loaded) = loaded {
+                return loaded;
             }
         }
         Err(ExecError::Refused(Errno::LOOP))
@@ -221,6 +298,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
             memory,
             context,
             name,
+            arguments: kept_arguments(&program.arguments),
         })
     }
 }

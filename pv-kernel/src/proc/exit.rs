@@ -21,8 +21,10 @@ impl<'a, M: Machine> Kernel<'a, M> {
             End::Abandoned => Status::Killed(Signal::KILL.number()),
         };
         self.forget_user_state(pid);
-        let Process { memory, .. } = *process;
+        let Process { memory, files, .. } = *process;
         self.destroy(memory);
+        self.leave_files(files);
+        self.leave_terminal(pid);
         self.processes.ended(pid, status);
         self.wake(Channel::Departed(pid));
         self.leave_children(pid);

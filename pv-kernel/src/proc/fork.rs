@@ -18,6 +18,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
             .memory
             .fork(&mut self.machine, &mut self.frames)
             .map_err(|_| Errno::NO_MEMORY)?;
+        let files = self.fork_files(&parent.files);
         let rsp = if stack == 0 { parent.context.rsp } else { stack };
         let child = Process {
             pid,
@@ -30,6 +31,9 @@ impl<'a, M: Machine> Kernel<'a, M> {
             user_state: parent.user_state.clone(),
             signals: parent.signals.clone(),
             turn: Turn::Resume,
+            files,
+            arguments: parent.arguments.clone(),
+            progress: 0,
             deadline_ns: None,
         };
         let name = self.processes.name(parent.pid);

@@ -2,19 +2,23 @@
 mod children;
 mod exec;
 mod exit;
+mod files;
 mod fork;
 mod name;
 mod process;
 mod status;
 pub mod table;
+mod terminal;
 mod user_state;
 
 pub use children::{Found, Selector, Wanted};
 pub use exec::{ExecError, Program};
+pub use files::ProcessFiles;
 pub use name::Name;
 pub use process::{End, Next, Process, Turn};
 pub use status::Status;
 pub use table::{News, ProcessTable};
+pub use terminal::Take;
 pub use user_state::{UserState, VectorLayout, VectorState};
 
 /// The number of a process, of a process group or of a session.

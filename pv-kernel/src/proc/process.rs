@@ -2,9 +2,11 @@
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::mm::user_mem::UserMemory;
+use crate::proc::files::ProcessFiles;
 use crate::proc::{Pid, UserState};
 use crate::signal::{Signal, SignalState};
 use crate::wait::Wait;
+use alloc::boxed::Box;
 
 /// What belongs to one process alone, and is needed only while it is worked on. What others may ask for at any time is
 /// in its [`crate::proc::table::Entry`].
@@ -22,6 +24,12 @@ pub struct Process<'a> {
     pub signals: SignalState,
     /// What it does when it gets the CPU next.
     pub turn: Turn,
+    /// Its files.
+    pub files: ProcessFiles,
+    /// Its program's arguments, as much as is kept of them, each with a NUL.
+    pub arguments: Box<[u8]>,
+    /// Bytes that the call that waits has transferred already. It is kept while the call is made again and again.
+    pub progress: u64,
     /// System time at which the call that waits gives up. It is kept while the call is made again and again.
     pub deadline_ns: Option<u64>,
 }

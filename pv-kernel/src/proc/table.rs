@@ -152,6 +152,24 @@ impl<'a> ProcessTable<'a> {
         self.entry(pid).map_or(Name::default(), |entry| entry.name)
     }
 
+    /// How many have the CPU or wait for it.
+    #[must_use]
+    pub fn runnable(&self) -> u32 {
+        let mut count = 0;
+        for entry in &self.entries {
+            if matches!(entry.state, State::Running | State::Ready) {
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// The number that was given last.
+    #[must_use]
+    pub const fn last(&self) -> Pid {
+        Pid(self.last)
+    }
+
     /// A number for a new process: the next one that names no process, group or session.
     ///
     /// # Errors

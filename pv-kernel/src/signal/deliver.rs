@@ -188,10 +188,15 @@ impl<'a, M: Machine> Kernel<'a, M> {
 fn finish_call(process: &mut Process<'_>, restart: Restart, action: &Action) {
     process.turn = Turn::Resume;
     process.deadline_ns = None;
-    if restart == Restart::AsHandlerSays && action.has(linux::SA_RESTART) {
+    let restarts = restart == Restart::AsHandlerSays && action.has(linux::SA_RESTART);
+    if restarts && process.progress == 0 {
         process.context.rip = process.context.rip.wrapping_sub(CALL_INSTRUCTION);
     } else {
-        process.context.rax = Errno::INTERRUPTED.to_rax();
+        process.context.rax = match core::mem::take(&mut process.progress) {
+            0 => Errno::INTERRUPTED.to_rax(),
+            // What it has done so far.
+            done => done,
+        };
     }
 }
 

@@ -1,15 +1,24 @@
 //! System calls: Linux's numbers, registers and errors, by `int 0x80` or by `syscall`.
 //!
 //! The number is in rax, arguments in rdi, rsi, rdx, r10, r8, r9; the result in rax, an error negated.
+mod attributes;
 mod io;
 mod memory;
+mod open;
+mod paths;
+mod poll;
 mod process;
+mod segments;
 mod signal;
 mod strings;
 mod system;
 pub mod table;
+mod terminal;
 mod time;
+mod tree;
 mod user;
+
+pub use system::{RELEASE, VERSION};
 
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
@@ -46,6 +55,9 @@ impl From<Errno> for Stop {
 /// A call's arguments.
 type Arguments = [u64; 6];
 
+/// What a call comes to.
+type Made = Result<u64, Stop>;
+
 /// Makes the call that the process's registers ask for.
 pub fn dispatch<'a, M: Machine>(kernel: &mut Kernel<'a, M>, process: &mut Process<'a>) -> Next {
     let context = &process.context;
@@ -73,6 +85,7 @@ pub fn dispatch<'a, M: Machine>(kernel: &mut Kernel<'a, M>, process: &mut Proces
     };
     process.context.rax = result;
     process.deadline_ns = None;
+    process.progress = 0;
     next
 }
 

@@ -1,5 +1,5 @@
 //! Processes: birth, programs, ends, groups.
-use super::{Arguments, Stop, strings, time};
+use super::{Arguments, Made, Stop, strings, time};
 use crate::addr::USER_END;
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
@@ -8,8 +8,6 @@ use crate::proc::{Found, News, Pid, Process, Program, Selector, Wanted};
 use crate::signal::{Info, Origin};
 use crate::wait::{Channel, Wait};
 use linux_raw_sys::general as linux;
-
-type Made = Result<u64, Stop>;
 
 /// `fork()`.
 pub(super) fn fork<'a, M: Machine>(

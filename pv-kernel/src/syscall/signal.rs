@@ -1,5 +1,5 @@
 //! Signals.
-use super::{Arguments, Stop};
+use super::{Arguments, Made, Stop};
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
 use crate::proc::{Pid, Process};
@@ -7,12 +7,10 @@ use crate::signal::{Action, AlternateStack, Info, Origin, Signal, SignalSet, fra
 use crate::wait::Wait;
 use linux_raw_sys::general as linux;
 
-type Made = Result<u64, Stop>;
-
 /// Bytes of a set of signals.
 const SET_SIZE: u64 = 8;
 
-fn check_set_size(size: u64) -> Result<(), Errno> {
+pub(super) fn check_set_size(size: u64) -> Result<(), Errno> {
     if size == SET_SIZE {
         Ok(())
     } else {
@@ -72,7 +70,7 @@ pub(super) fn rt_sigprocmask<M: Machine>(
     Ok(0)
 }
 
-fn read_set<M: Machine>(
+pub(super) fn read_set<M: Machine>(
     kernel: &mut Kernel<'_, M>,
     process: &mut Process<'_>,
     address: u64,

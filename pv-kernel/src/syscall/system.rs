@@ -2,6 +2,7 @@
 use super::{Arguments, Stop, strings};
 use crate::addr::USER_END;
 use crate::errno::Errno;
+use crate::fs::descriptors::MAX_DESCRIPTORS;
 use crate::kernel::{Kernel, Machine};
 use crate::mm::layout::STACK_LIMIT;
 use crate::proc::table::MAX_PROCESSES;
@@ -15,8 +16,10 @@ const ARCH_SET_GS: u32 = 0x1001;
 const ARCH_GET_FS: u32 = 0x1003;
 const ARCH_GET_GS: u32 = 0x1004;
 
-/// Most descriptors of a process.
-const MAX_FILES: u64 = 64;
+/// The release is Linux's because the interface is; C libraries refuse to start on an old one.
+pub const RELEASE: &str = "6.1.0-pv-kernel";
+/// The kernel's own version.
+pub const VERSION: &str = "pv-kernel 0.1 on xen-lite";
 
 /// Bytes of each of the six fields of `struct utsname`.
 const FIELD: usize = 65;
@@ -27,15 +30,7 @@ pub(super) fn uname<M: Machine>(
     process: &mut Process<'_>,
     [address, ..]: Arguments,
 ) -> Result<u64, Stop> {
-    // The name and release are Linux's because the interface is; C libraries refuse to start on an old release.
-    let fields = [
-        "Linux",
-        kernel.host_name,
-        "6.1.0-pv-kernel",
-        "pv-kernel 0.1 on xen-lite",
-        "x86_64",
-        "(none)",
-    ];
+    let fields = ["Linux", kernel.host_name, RELEASE, VERSION, "x86_64", "(none)"];
     let mut buffer = [0; FIELD * 6];
     for (target, text) in buffer.chunks_exact_mut(FIELD).zip(fields) {
         // The last byte stays 0.
@@ -103,7 +98,7 @@ fn limit(resource: u64) -> Result<[u64; 2], Errno> {
         linux::RLIMIT_STACK => Ok([STACK_LIMIT, STACK_LIMIT]),
         linux::RLIMIT_NPROC => Ok([MAX_PROCESSES as u64; 2]),
         linux::RLIMIT_CORE => Ok([0, 0]),
-        linux::RLIMIT_NOFILE => Ok([MAX_FILES; 2]),
+        linux::RLIMIT_NOFILE => Ok([MAX_DESCRIPTORS as u64; 2]),
         0..linux::RLIM_NLIMITS => Ok([NONE, NONE]),
         _ => Err(Errno::INVALID),
     }

@@ -1,5 +1,7 @@
 //! Which system calls there are: one table, from which both the dispatcher and the README's list are made.
-use super::{Arguments, Stop, io, memory, process, signal, system, time, user};
+use super::{
+    Arguments, Stop, attributes, io, memory, open, poll, process, signal, system, terminal, time, tree, user,
+};
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
 use crate::proc::Process;
@@ -116,10 +118,82 @@ calls! {
     munmap Full "" memory::munmap;
     mprotect Full "" memory::mprotect;
 
-    // Files.
-    read Part "descriptors 0 to 2: the console" io::read;
-    write Part "descriptors 0 to 2: the console" io::write;
-    writev Part "descriptors 0 to 2: the console" io::writev;
+    // Open files.
+    open Full "no O_TMPFILE" open::open;
+    openat Full "no O_TMPFILE" open::openat;
+    creat Full "" open::creat;
+    close Full "" open::close;
+    close_range Full "" open::close_range;
+    read Full "" io::read;
+    write Full "" io::write;
+    readv Full "" io::readv;
+    writev Full "" io::writev;
+    pread64 Full "" io::pread64;
+    pwrite64 Full "" io::pwrite64;
+    sendfile Part "from a regular file, one page at a time" io::sendfile;
+    copy_file_range Refused "ENOSYS" refused;
+    splice Refused "ENOSYS" refused;
+    lseek Full "" io::lseek;
+    dup Full "" open::dup;
+    dup2 Full "" open::dup2;
+    dup3 Full "" open::dup3;
+    pipe Full "" open::pipe;
+    pipe2 Full "" open::pipe2;
+    fcntl Part "F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETPIPE_SZ; locks are granted" open::fcntl;
+    flock Part "granted" open::flock;
+    ioctl Part "the terminal's settings, window and groups; FIONREAD, FIONBIO, FIOCLEX, FIONCLEX" terminal::ioctl;
+    poll Full "" poll::poll;
+    ppoll Full "" poll::ppoll;
+    select Part "the time-out is not changed" poll::select;
+    pselect6 Full "" poll::pselect6;
+
+    // Names.
+    mkdir Full "" tree::mkdir;
+    mkdirat Full "" tree::mkdirat;
+    rmdir Full "" tree::rmdir;
+    unlink Full "" tree::unlink;
+    unlinkat Full "" tree::unlinkat;
+    rename Full "" tree::rename;
+    renameat Full "" tree::renameat;
+    renameat2 Part "RENAME_NOREPLACE" tree::renameat2;
+    link Full "" tree::link;
+    linkat Part "AT_SYMLINK_FOLLOW" tree::linkat;
+    symlink Full "" tree::symlink;
+    symlinkat Full "" tree::symlinkat;
+    readlink Full "" tree::readlink;
+    readlinkat Full "" tree::readlinkat;
+    mknod Part "regular files and character devices" tree::mknod;
+    mknodat Part "regular files and character devices" tree::mknodat;
+    getdents64 Full "" tree::getdents64;
+    chdir Full "" open::chdir;
+    fchdir Full "" open::fchdir;
+    getcwd Full "" open::getcwd;
+    umask Full "" open::umask;
+
+    // What is known of files.
+    stat Full "" attributes::stat;
+    lstat Full "" attributes::lstat;
+    fstat Full "" attributes::fstat;
+    newfstatat Full "" attributes::newfstatat;
+    statx Full "" attributes::statx;
+    access Full "there is one user" attributes::access;
+    faccessat Full "there is one user" attributes::faccessat;
+    faccessat2 Full "there is one user" attributes::faccessat2;
+    chmod Full "" attributes::chmod;
+    fchmod Full "" attributes::fchmod;
+    fchmodat Full "" attributes::fchmodat;
+    chown Full "kept; there is one user" attributes::chown;
+    lchown Full "kept; there is one user" attributes::lchown;
+    fchown Full "kept; there is one user" attributes::fchown;
+    fchownat Full "kept; there is one user" attributes::fchownat;
+    utimensat Full "" attributes::utimensat;
+    truncate Full "" attributes::truncate;
+    ftruncate Full "" attributes::ftruncate;
+    fsync Full "there is no disk" attributes::fsync;
+    fdatasync Full "there is no disk" attributes::fsync;
+    sync Full "there is no disk" attributes::sync;
+    statfs Full "" attributes::statfs;
+    fstatfs Full "" attributes::fstatfs;
 
     // The thread and the system.
     arch_prctl Part "the bases of FS and GS" system::arch_prctl;

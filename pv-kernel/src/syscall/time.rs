@@ -1,5 +1,5 @@
 //! Clocks, sleep, timers.
-use super::{Arguments, Stop};
+use super::{Arguments, Made, Stop};
 use crate::errno::Errno;
 use crate::exec::stack::CLOCK_TICKS;
 use crate::kernel::{Kernel, Machine};
@@ -7,8 +7,6 @@ use crate::proc::Process;
 use crate::proc::table::Alarm;
 use crate::wait::Wait;
 use linux_raw_sys::general as linux;
-
-type Made = Result<u64, Stop>;
 
 const SECOND_NS: u64 = 1_000_000_000;
 const MICROSECOND_NS: u64 = 1000;

@@ -1,10 +1,8 @@
 //! Who a process acts for. There is root and nobody else.
-use super::{Arguments, Stop};
+use super::{Arguments, Made};
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
 use crate::proc::Process;
-
-type Made = Result<u64, Stop>;
 
 /// `getuid()` and its like: 0. So is the number of groups.
 pub(super) fn root<M>(_: &mut Kernel<'_, M>, _: &mut Process<'_>, _: Arguments) -> Made {

@@ -222,15 +222,10 @@ impl LineDiscipline {
             (true, false) => self.lines_to_keys(old),
             (false, true) => {
                 let keys = core::mem::take(&mut self.ready);
-                // What has been shown once is not shown again.
+                // Showing them was the affair of whoever read keys until now.
                 let mut quiet = Silent(screen.column());
-                let screen = if old.has(linux::ECHO) {
-                    &mut quiet as &mut dyn Screen
-                } else {
-                    screen
-                };
                 for key in keys {
-                    if let Some(pressed) = self.key(new, key, screen) {
+                    if let Some(pressed) = self.key(new, key, &mut quiet) {
                         signal(pressed);
                     }
                 }

@@ -232,6 +232,8 @@ fn devices_do_what_their_names_say() {
         assert_eq!(vfs.write(file, b"abc", &at(5), &mut store), written, "{path}");
     }
     assert_eq!(buffer, [0; 8]);
+    let null = find(&vfs, "/dev/null").unwrap();
+    assert_eq!(vfs.attributes(null, &at(0)).unwrap().permissions, 0o666);
     make(&mut vfs, "/dev/odd", New::Device(0x1234)).unwrap();
     assert_eq!(
         open(&mut vfs, &mut store, "/dev/odd", READ),

@@ -162,6 +162,10 @@ fn what_was_typed_ahead_of_a_change_means_what_it_would_have_meant_after_it() {
     assert_eq!(typist.discipline.read_keys(&mut buffer), 4);
     typist.change(lines);
     assert_eq!(typist.read().unwrap(), b"hi\n");
+    assert_eq!(
+        typist.shown.bytes, b"one\ntwx",
+        "what was typed without echo is not shown later"
+    );
     assert_eq!(typist.read().unwrap(), b"", "and an end again");
     assert_eq!(typist.read(), None);
 }
