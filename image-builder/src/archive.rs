@@ -11,6 +11,9 @@ const PLAIN: u32 = 0o100_644;
 /// Mode of a directory.
 const DIRECTORY: u32 = 0o040_755;
 
+/// Mode of a symbolic link.
+const SYMLINK: u32 = 0o120_777;
+
 /// An archive under construction: directories are added as files need them.
 #[derive(Debug, Default)]
 pub struct Archive {
@@ -30,6 +33,18 @@ impl Archive {
     pub fn add_file(&mut self, path: &str, content: &[u8]) {
         self.add_directories_of(path);
         self.add(path, PLAIN, content);
+    }
+
+    /// Adds a symbolic link.
+    pub fn add_symlink(&mut self, path: &str, target: &str) {
+        self.add_directories_of(path);
+        self.add(path, SYMLINK, target.as_bytes());
+    }
+
+    /// Adds an empty directory.
+    pub fn add_directory(&mut self, path: &str) {
+        // Its own path with a slash has it as a directory above.
+        self.add_directories_of(&format!("{path}/"));
     }
 
     /// The finished archive.
@@ -112,6 +127,9 @@ mod tests {
         archive.add_program("bin/echo", b"12345");
         archive.add_program("bin/cat", b"");
         archive.add_file("etc/deep/motd", b"hello\n");
+        archive.add_symlink("bin/sh", "echo");
+        archive.add_directory("var/log");
+        archive.add_directory("etc");
         let bytes = archive.finish();
         assert_eq!(bytes.len() % 4, 0);
         assert_eq!(
@@ -123,6 +141,9 @@ mod tests {
                 ("etc".to_owned(), DIRECTORY, vec![]),
                 ("etc/deep".to_owned(), DIRECTORY, vec![]),
                 ("etc/deep/motd".to_owned(), PLAIN, b"hello\n".to_vec()),
+                ("bin/sh".to_owned(), SYMLINK, b"echo".to_vec()),
+                ("var".to_owned(), DIRECTORY, vec![]),
+                ("var/log".to_owned(), DIRECTORY, vec![]),
             ]
         );
     }

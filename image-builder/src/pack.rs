@@ -3,7 +3,7 @@ use crate::archive::{Archive, PROGRAM_LIST, program_list};
 use crate::bare_metal::{self, Binaries, HYPERVISOR, Packages, USERLAND};
 use crate::c_kernel;
 use crate::elf;
-use crate::manifest::{Domain, Kernel, Located, Manifest, Module, Position};
+use crate::manifest::{Domain, Kernel, Located, Manifest, Module, Packed, Position};
 use crate::records::{self, ModuleIndexes};
 use abi::boot_image::NO_MODULE;
 use anyhow::{Context, Result, anyhow};
@@ -134,13 +134,24 @@ fn packages_of(manifest: &Manifest, source: &Source, known: &Packages) -> Result
         match &domain.module {
             Module::None => {}
             Module::File(path) => drop(source.read(&path.value, path.at)?),
-            Module::Archive { programs, files } => {
-                for line in programs {
-                    check_program(line, source, known)?;
+            Module::Archive {
+                programs,
+                tools,
+                files,
+            } => {
+                let names = programs.iter().map(|line| (line.value.first(), line.at));
+                let tools = tools.iter().map(|tool| (Some(&tool.value), tool.at));
+                for (name, at) in names.chain(tools) {
+                    check_program(name, at, source, known)?;
                     packages.insert(USERLAND.to_owned());
                 }
-                for path in files.values() {
-                    drop(source.read(&path.value, path.at)?);
+                for file in files.values() {
+                    match &file.value {
+                        Packed::Plain(path) | Packed::Program { path, .. } => {
+                            drop(source.read(path, file.at)?)
+                        }
+                        Packed::Symlink(_) | Packed::Directory => {}
+                    }
                 }
             }
         }
@@ -148,17 +159,14 @@ fn packages_of(manifest: &Manifest, source: &Source, known: &Packages) -> Result
     Ok(packages)
 }
 
-fn check_program(line: &Located<Vec<String>>, source: &Source, known: &Packages) -> Result<()> {
+fn check_program(name: Option<&String>, at: Position, source: &Source, known: &Packages) -> Result<()> {
     let programs = known.programs();
-    match line.value.first() {
+    match name {
         Some(name) if programs.contains(&name.as_str()) => Ok(()),
         name => {
             let name = name.map_or("", String::as_str);
             let all = programs.join(", ");
-            Err(source.error(
-                line.at,
-                format!("there is no program `{name}` (there are: {all})"),
-            ))
+            Err(source.error(at, format!("there is no program `{name}` (there are: {all})")))
         }
     }
 }
@@ -259,17 +267,40 @@ fn guest_module(domain: &Domain, source: &Source, binaries: &Binaries) -> Result
     match &domain.module {
         Module::None => Ok(None),
         Module::File(path) => source.read(&path.value, path.at).map(Some),
-        Module::Archive { programs, files } => {
+        Module::Archive {
+            programs,
+            tools,
+            files,
+        } => {
             let mut archive = Archive::default();
-            let names: BTreeSet<&String> = programs.iter().filter_map(|line| line.value.first()).collect();
+            let names = programs.iter().filter_map(|line| line.value.first());
+            let names: BTreeSet<&String> = names.chain(tools.iter().map(|tool| &tool.value)).collect();
             for name in names {
                 let program = elf::without_sections(&binaries.get(USERLAND, name)?.bytes);
                 archive.add_program(&format!("bin/{name}"), &program);
             }
             let lines = programs.iter().map(|line| line.value.as_slice());
-            archive.add_file(PROGRAM_LIST, &program_list(lines));
-            for (inside, path) in files {
-                archive.add_file(inside, &source.read(&path.value, path.at)?);
+            if !programs.is_empty() {
+                archive.add_file(PROGRAM_LIST, &program_list(lines));
+            }
+            for (inside, file) in files {
+                match &file.value {
+                    Packed::Plain(path) => archive.add_file(inside, &source.read(path, file.at)?),
+                    Packed::Program { path, names } => {
+                        archive.add_program(inside, &source.read(path, file.at)?);
+                        let (above, own) = inside.rsplit_once('/').unwrap_or(("", inside));
+                        for name in names {
+                            let link = if above.is_empty() {
+                                name.clone()
+                            } else {
+                                format!("{above}/{name}")
+                            };
+                            archive.add_symlink(&link, own);
+                        }
+                    }
+                    Packed::Symlink(target) => archive.add_symlink(inside, target),
+                    Packed::Directory => archive.add_directory(inside),
+                }
             }
             Ok(Some(archive.finish()))
         }

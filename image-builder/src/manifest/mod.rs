@@ -121,9 +121,29 @@ pub enum Module {
     Archive {
         /// Command lines, to be run one after another; each has at least a program.
         programs: Vec<Located<Vec<String>>>,
-        /// Files by their path in the archive; the value is relative to the manifest.
-        files: BTreeMap<String, Located<String>>,
+        /// Programs of this workspace that are packed and not run.
+        tools: Vec<Located<String>>,
+        /// Further files by their path in the archive.
+        files: BTreeMap<String, Located<Packed>>,
     },
+}
+
+/// A file of an archive that is no program of this workspace. Paths are relative to the manifest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Packed {
+    /// A copy of this file.
+    Plain(String),
+    /// A copy of this file that can be run, with further names beside it.
+    Program {
+        /// The file.
+        path: String,
+        /// Symbolic links to it in its own directory, as a BusyBox has them.
+        names: Vec<String>,
+    },
+    /// A symbolic link to there.
+    Symlink(String),
+    /// A directory.
+    Directory,
 }
 
 /// When a domain is started again, and how often at most.

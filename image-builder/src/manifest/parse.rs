@@ -1,6 +1,8 @@
 //! From TOML to the checked types; every refusal names its line and column.
 use super::memory::{frames_of_integer, frames_of_text};
-use super::{Audit, Domain, Expect, Expectation, Kernel, Located, Manifest, Module, Position, Restart};
+use super::{
+    Audit, Domain, Expect, Expectation, Kernel, Located, Manifest, Module, Packed, Position, Restart,
+};
 use abi::boot_image::{DomainRecord, MAX_DOMAINS, RestartPolicy};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -61,7 +63,8 @@ struct RawDomain {
     memory: Option<Spanned<Value>>,
     weight: Option<Spanned<i64>>,
     programs: Option<Vec<Spanned<Vec<String>>>>,
-    files: Option<BTreeMap<Spanned<String>, Spanned<String>>>,
+    tools: Option<Vec<Spanned<String>>>,
+    files: Option<BTreeMap<Spanned<String>, Spanned<Value>>>,
     module: Option<Spanned<String>>,
     restart: Option<Spanned<Value>>,
     record: Option<Spanned<String>>,
@@ -247,7 +250,7 @@ fn domain(source: &Source<'_>, raw: RawDomain) -> Parsed<Domain> {
         command_line: command_line(source, raw.cmdline)?,
         memory_frames,
         weight,
-        module: module(source, raw.programs, raw.files, raw.module)?,
+        module: module(source, (raw.programs, raw.tools, raw.files), raw.module)?,
         restart,
         brief_record,
         witness,
@@ -309,28 +312,32 @@ fn sources(paths: &[Value]) -> Option<Vec<String>> {
     paths.filter(|paths| !paths.is_empty())
 }
 
-fn module(
-    source: &Source<'_>,
-    programs: Option<Vec<Spanned<Vec<String>>>>,
-    files: Option<BTreeMap<Spanned<String>, Spanned<String>>>,
-    module: Option<Spanned<String>>,
-) -> Parsed<Module> {
-    match (programs, files, module) {
-        (None, None, None) => Ok(Module::None),
-        (None, None, Some(path)) => Ok(Module::File(source.locate(path))),
-        (_, _, Some(path)) => {
-            let what = "`module` is the whole module: leave out `programs` and `files`, or it";
+/// `programs`, `tools` and `files` of a domain.
+type Contents = (
+    Option<Vec<Spanned<Vec<String>>>>,
+    Option<Vec<Spanned<String>>>,
+    Option<BTreeMap<Spanned<String>, Spanned<Value>>>,
+);
+
+fn module(source: &Source<'_>, contents: Contents, module: Option<Spanned<String>>) -> Parsed<Module> {
+    match (contents, module) {
+        ((None, None, None), None) => Ok(Module::None),
+        ((None, None, None), Some(path)) => Ok(Module::File(source.locate(path))),
+        (_, Some(path)) => {
+            let what = "`module` is the whole module: leave out `programs`, `tools` and `files`, or it";
             Err(source.error(path.span(), what))
         }
-        (programs, files, None) => {
+        ((programs, tools, files), None) => {
             let programs = programs.unwrap_or_default().into_iter();
+            let tools = tools.unwrap_or_default().into_iter();
             let files = files.unwrap_or_default().into_iter();
             Ok(Module::Archive {
                 programs: programs
                     .map(|line| program(source, line))
                     .collect::<Parsed<_>>()?,
+                tools: tools.map(|name| tool(source, name)).collect::<Parsed<_>>()?,
                 files: files
-                    .map(|(inside, path)| file(source, inside, path))
+                    .map(|(inside, content)| file(source, inside, content))
                     .collect::<Parsed<_>>()?,
             })
         }
@@ -352,11 +359,18 @@ fn program(source: &Source<'_>, line: Spanned<Vec<String>>) -> Parsed<Located<Ve
     Ok(source.locate(line))
 }
 
+fn tool(source: &Source<'_>, name: Spanned<String>) -> Parsed<Located<String>> {
+    if name.get_ref().is_empty() || name.get_ref().contains('/') {
+        return Err(source.error(name.span(), "a tool is the name of a program of the workspace"));
+    }
+    Ok(source.locate(name))
+}
+
 fn file(
     source: &Source<'_>,
     inside: Spanned<String>,
-    path: Spanned<String>,
-) -> Parsed<(String, Located<String>)> {
+    content: Spanned<Value>,
+) -> Parsed<(String, Located<Packed>)> {
     let parts_are_plain = inside
         .get_ref()
         .split('/')
@@ -368,7 +382,53 @@ fn file(
         );
         return Err(source.error(inside.span(), what));
     }
-    Ok((inside.into_inner(), source.locate(path)))
+    let at = source.position(content.span().start);
+    let span = content.span();
+    let value = packed(content.into_inner()).map_err(|what| source.error(span, what))?;
+    Ok((inside.into_inner(), Located { value, at }))
+}
+
+/// What a file of an archive is: a path, or a table that says more.
+fn packed(content: Value) -> Result<Packed, String> {
+    let what = "a file is a path, { program = \"PATH\", names = [\"NAME\", ...] }, { symlink = \"TARGET\" } or { directory = true }";
+    let refused = || Err(what.to_owned());
+    let table = match content {
+        Value::String(path) => return Ok(Packed::Plain(path)),
+        Value::Table(table) => table,
+        _ => return refused(),
+    };
+    let text = |key: &str| table.get(key).and_then(Value::as_str).map(str::to_owned);
+    match (
+        text("program"),
+        text("symlink"),
+        table.get("directory"),
+        table.len(),
+    ) {
+        (Some(path), None, None, 1) => Ok(Packed::Program {
+            path,
+            names: Vec::new(),
+        }),
+        (Some(path), None, None, 2) => {
+            let names = table.get("names").and_then(Value::as_array);
+            let names = names.map(|names| names.iter().map(link_name).collect::<Option<Vec<_>>>());
+            match names.flatten() {
+                Some(names) => Ok(Packed::Program { path, names }),
+                None => refused(),
+            }
+        }
+        (None, Some(target), None, 1) if !target.is_empty() && !target.contains('\0') => {
+            Ok(Packed::Symlink(target))
+        }
+        (None, None, Some(Value::Boolean(true)), 1) => Ok(Packed::Directory),
+        _ => refused(),
+    }
+}
+
+/// A name that a file can have in its directory.
+fn link_name(name: &Value) -> Option<String> {
+    let name = name.as_str()?;
+    let is_plain = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
+    is_plain.then(|| name.to_owned())
 }
 
 struct SpannedExpectation {
@@ -524,7 +584,12 @@ mod tests {
             name = "b"
             kernel = "pv-kernel"
             programs = [["echo", "hello"], ["cat"]]
-            files = { "etc/motd" = "motd.txt" }
+            tools = ["wc"]
+            files.'etc/motd' = "motd.txt"
+            files.'bin/busybox' = { program = "/bin/busybox", names = ["sh", "["] }
+            files.'bin/list' = { program = "list.sh" }
+            files.'lib' = { symlink = "usr/lib" }
+            files.'var/log' = { directory = true }
             witness = true
         "#;
         let manifest = Manifest::parse(text).unwrap();
@@ -547,11 +612,25 @@ mod tests {
         let b = &manifest.domains[1];
         assert_eq!(b.kernel.value, Kernel::Workspace("pv-kernel".to_owned()));
         assert_eq!(b.expect, Expectation::Alive);
-        let Module::Archive { programs, files } = &b.module else {
+        let Module::Archive {
+            programs,
+            tools,
+            files,
+        } = &b.module
+        else {
             panic!("{:?}", b.module)
         };
         assert_eq!(programs[0].value, ["echo", "hello"]);
-        assert_eq!(files["etc/motd"].value, "motd.txt");
+        assert_eq!(tools[0].value, "wc");
+        assert_eq!(files["etc/motd"].value, Packed::Plain("motd.txt".to_owned()));
+        let program = |path: &str, names: &[&str]| Packed::Program {
+            path: path.to_owned(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert_eq!(files["bin/busybox"].value, program("/bin/busybox", &["sh", "["]));
+        assert_eq!(files["bin/list"].value, program("list.sh", &[]));
+        assert_eq!(files["lib"].value, Packed::Symlink("usr/lib".to_owned()));
+        assert_eq!(files["var/log"].value, Packed::Directory);
     }
 
     #[test]
@@ -657,6 +736,14 @@ mod tests {
             "programs = [[\"echo\", \"a\\nb\"]]",
             "files = { \"/etc/motd\" = \"x\" }",
             "files = { \"../motd\" = \"x\" }",
+            "files = { \"motd\" = 1 }",
+            "files = { \"motd\" = { symlink = \"\" } }",
+            "files = { \"motd\" = { directory = false } }",
+            "files = { \"motd\" = { program = \"x\", symlink = \"y\" } }",
+            "files = { \"motd\" = { program = \"x\", names = [\"a/b\"] } }",
+            "files = { \"motd\" = { program = \"x\", names = \"a\" } }",
+            "files = { \"motd\" = { programs = \"x\" } }",
+            "tools = [\"bin/sh\"]",
             "kernel_ = \"\"",
         ] {
             let message = refusal_of(line);
