@@ -76,6 +76,10 @@ impl Tables for RingOne {
         self.tables.entry(table, index)
     }
 
+    fn next_entry(&self, table: Pfn, index: u16, end: u16) -> Option<(u16, u64)> {
+        self.tables.next_entry(table, index, end)
+    }
+
     fn mmu_update(&mut self, requests: &[MmuUpdate]) {
         self.tables.mmu_update(requests);
     }

@@ -1,11 +1,12 @@
 //! Page tables by hypercall, and read through the physmap.
 use abi::errno::Errno;
 use abi::hypercall::Hypercall;
-use abi::layout::{MACHINE_TO_PFN, PAGE_SHIFT, PHYSMAP};
+use abi::layout::{ENTRIES, MACHINE_TO_PFN, PAGE_SHIFT, PHYSMAP};
 use abi::mmu::{MAX_BATCH, MmuUpdate, MmuextOp};
 use abi::multicall::MulticallEntry;
 use abi::stub::{Returned, hypercall};
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 use pv_kernel::addr::{Mfn, Pfn};
 use pv_kernel::machine::Tables;
 use volatile::VolatilePtr;
@@ -22,11 +23,19 @@ impl DirectTables {
     pub(crate) const unsafe fn new(frame_list: &'static [u64]) -> Self {
         Self { frame_list }
     }
+
+    fn is_ours(&self, frame: Pfn) -> bool {
+        usize::try_from(frame.0).is_ok_and(|pfn| pfn < self.frame_list.len())
+    }
 }
 
 /// Address of a frame in the physmap.
 pub(crate) const fn physmap(frame: Pfn) -> u64 {
     PHYSMAP + (frame.0 << PAGE_SHIFT)
+}
+
+fn load(word: &AtomicU64) -> u64 {
+    word.load(Ordering::Relaxed)
 }
 
 /// Reads a word that the hypervisor maps: it may change at any time.
@@ -50,11 +59,32 @@ impl Tables for DirectTables {
     }
 
     fn entry(&self, table: Pfn, index: u16) -> u64 {
-        assert!(
-            usize::try_from(table.0).is_ok_and(|pfn| pfn < self.frame_list.len()),
-            "{table:?}"
-        );
+        assert!(self.is_ours(table), "{table:?}");
         read_word(physmap(table) + u64::from(index) * 8)
+    }
+
+    fn next_entry(&self, table: Pfn, index: u16, end: u16) -> Option<(u16, u64)> {
+        assert!(self.is_ours(table), "{table:?}");
+        let words = physmap(table) as *const [AtomicU64; ENTRIES];
+        // SAFETY: the physmap maps the frame; the CPU and the hypervisor write there by single instructions.
+        let words = unsafe { &*words };
+        let (mut index, end) = (usize::from(index), usize::from(end).min(ENTRIES));
+        while let Some(word) = words.get(index..end).and_then(<[AtomicU64]>::first) {
+            // Eight at a time while they are all 0.
+            if let Some(eight) = words.get(index..index + 8).filter(|_| index % 8 == 0)
+                && let [a, b, c, d, e, f, g, h] = eight
+                && load(a) | load(b) | load(c) | load(d) | load(e) | load(f) | load(g) | load(h) == 0
+            {
+                index += 8;
+                continue;
+            }
+            let entry = load(word);
+            if entry != 0 {
+                return Some((index as u16, entry));
+            }
+            index += 1;
+        }
+        None
     }
 
     fn mmu_update(&mut self, requests: &[MmuUpdate]) {

@@ -22,6 +22,12 @@ pub trait Tables {
     /// Entry `index` of the table in `table`.
     fn entry(&self, table: Pfn, index: u16) -> u64;
 
+    /// The first entry from `index` on, below `end`, that is not 0. Most of most tables is empty.
+    fn next_entry(&self, table: Pfn, index: u16, end: u16) -> Option<(u16, u64)> {
+        let mut entries = (index..end).map(|index| (index, self.entry(table, index)));
+        entries.find(|(_, entry)| *entry != 0)
+    }
+
     /// Writes page-table entries, in order.
     fn mmu_update(&mut self, requests: &[MmuUpdate]);
 

@@ -82,8 +82,9 @@ impl<M: Memory> Copier<'_, '_, M> {
         } else {
             ENTRIES as u16
         };
-        for index in 0..entries {
-            let entry = self.memory.entry(table, index);
+        let mut next = 0;
+        while let Some((index, entry)) = self.memory.next_entry(table, next, entries) {
+            next = index + 1;
             if !walk::is_present(entry) || self.ran_out.is_some() {
                 continue;
             }
@@ -97,11 +98,9 @@ impl<M: Memory> Copier<'_, '_, M> {
 
     fn share_pages(&mut self, table: Pfn, copy: Pfn) {
         let writable = PteFlags::WRITABLE.bits();
-        for index in 0..ENTRIES as u16 {
-            let entry = self.memory.entry(table, index);
-            if entry == 0 {
-                continue;
-            }
+        let mut next = 0;
+        while let Some((index, entry)) = self.memory.next_entry(table, next, ENTRIES as u16) {
+            next = index + 1;
             let shared = self.frames.share(walk::frame_of(self.memory, entry));
             assert!(shared.is_ok(), "a page of a program is a frame in use");
             let read_only = entry & !writable;

@@ -179,11 +179,10 @@ impl AddressSpace {
 
         each_table(memory, self.root, ROOT_LEVEL, &mut |memory, table, level| {
             if level == 1 {
-                for index in 0..ENTRIES as u16 {
-                    let entry = memory.entry(table, index);
-                    if entry != 0 {
-                        release(frames, walk::frame_of(memory, entry));
-                    }
+                let mut next = 0;
+                while let Some((index, entry)) = memory.next_entry(table, next, ENTRIES as u16) {
+                    next = index + 1;
+                    release(frames, walk::frame_of(memory, entry));
                 }
             }
             let unlock = physmap_update(memory, self.kernel_root, table, PhysmapAccess::ReadWrite);
@@ -281,9 +280,10 @@ pub(super) fn new_root(
 ) -> Result<Pfn, OutOfFrames> {
     let root = frames.take()?;
     memory.page(root).fill(0);
-    for index in FIRST_KERNEL_SLOT..ENTRIES as u16 {
+    let mut next = FIRST_KERNEL_SLOT;
+    while let Some((index, entry)) = memory.next_entry(kernel_root, next, ENTRIES as u16) {
+        next = index + 1;
         if usize::from(index) != HYPERVISOR_SLOT {
-            let entry = memory.entry(kernel_root, index);
             write_word(memory, root, index, entry);
         }
     }
@@ -403,8 +403,9 @@ fn each_table<M: Memory>(memory: &mut M, table: Pfn, level: u8, visit: &mut dyn 
     } else {
         ENTRIES as u16
     };
-    for index in 0..entries {
-        let entry = memory.entry(table, index);
+    let mut next = 0;
+    while let Some((index, entry)) = memory.next_entry(table, next, entries) {
+        next = index + 1;
         if walk::is_present(entry) {
             let child = walk::frame_of(memory, entry);
             each_table(memory, child, level - 1, visit);

@@ -1,0 +1,244 @@
+//! cost: what the kernel takes for the things that programs do all the time, in ticks of the time-stamp counter. Under
+//! QEMU's instruction clock a tick is an instruction, of whoever executes it.
+#![no_std]
+#![no_main]
+
+use core::arch::global_asm;
+use core::arch::x86_64::_rdtsc;
+use userland::sys::{self, Errno, Way};
+use userland::{Arguments, eprintln, println};
+
+userland::program!(main);
+
+const MUNMAP: usize = 11;
+const SIGACTION: usize = 13;
+const SCHED_YIELD: usize = 24;
+const GETPID: usize = 39;
+const FORK: usize = 57;
+const EXECVE: usize = 59;
+const WAIT4: usize = 61;
+const KILL: usize = 62;
+const SIGUSR1: usize = 10;
+const SA_RESTORER: u64 = 0x0400_0000;
+const PAGE: usize = 4096;
+
+/// Does something so many times; the ticks that it took.
+type Count = fn(u64) -> Result<u64, Errno>;
+/// What it is called, how often it is done, and it.
+type Row = (&'static str, u64, Count);
+
+/// What is counted.
+const ROWS: [Row; 10] = [
+    ("getpid-int80", 1000, |times| calls(Way::Interrupt, times)),
+    ("getpid-syscall", 1000, |times| calls(Way::Syscall, times)),
+    ("fork-exit-wait", 50, fork_exit_wait),
+    ("fork-exec-exit-wait", 50, fork_exec_exit_wait),
+    ("exec", 50, exec),
+    ("switch", 1000, switch),
+    ("page-fault-zero", 256, zero_pages),
+    ("page-fault-copy", 64, copied_pages),
+    ("map-touch-unmap-16", 100, map_touch_unmap),
+    ("signal", 200, signal),
+];
+
+global_asm!(
+    "cost_restorer:",
+    "mov eax, 15",
+    "int 0x80",
+    "ud2",
+    "cost_handler:",
+    "ret",
+);
+
+unsafe extern "C" {
+    fn cost_restorer();
+    fn cost_handler();
+}
+
+fn main(arguments: Arguments) -> i32 {
+    match arguments.get(1) {
+        Some(b"nothing") => return 0,
+        // One program after another in the same process, until none is left.
+        Some(b"again") => return again(arguments.get(2).and_then(|digits| digits.first()).copied()),
+        _ => {}
+    }
+    for (name, times, count) in ROWS {
+        // Once for the pages that the first time brings in.
+        let counted = count(1).and_then(|_| count(times));
+        match counted {
+            Ok(ticks) => println!("cost {name} {}", ticks / times),
+            Err(errno) => {
+                eprintln!("cost: {name}: error {}", errno.0);
+                return 1;
+            }
+        }
+    }
+    0
+}
+
+fn now() -> u64 {
+    // SAFETY: reading the counter changes nothing.
+    unsafe { _rdtsc() }
+}
+
+fn call(number: usize, arguments: [usize; 4]) -> Result<usize, Errno> {
+    let [first, second, third, fourth] = arguments;
+    // SAFETY: callers pass memory of their own.
+    unsafe { sys::call(Way::Interrupt, number, [first, second, third, fourth, 0, 0]) }
+}
+
+fn wait() -> Result<usize, Errno> {
+    call(WAIT4, [usize::MAX, 0, 0, 0])
+}
+
+fn calls(way: Way, times: u64) -> Result<u64, Errno> {
+    let start = now();
+    for _ in 0..times {
+        // SAFETY: the call has no argument.
+        unsafe { sys::call(way, GETPID, [0; 6]) }?;
+    }
+    Ok(now() - start)
+}
+
+fn fork_exit_wait(times: u64) -> Result<u64, Errno> {
+    let start = now();
+    for _ in 0..times {
+        if call(FORK, [0; 4])? == 0 {
+            sys::exit(0);
+        }
+        wait()?;
+    }
+    Ok(now() - start)
+}
+
+fn execute(argument: &core::ffi::CStr, second: &core::ffi::CStr) -> Result<usize, Errno> {
+    let path = c"/bin/cost".as_ptr() as usize;
+    let arguments = [path, argument.as_ptr() as usize, second.as_ptr() as usize, 0];
+    call(EXECVE, [path, arguments.as_ptr() as usize, 0, 0])
+}
+
+fn fork_exec_exit_wait(times: u64) -> Result<u64, Errno> {
+    let start = now();
+    for _ in 0..times {
+        if call(FORK, [0; 4])? == 0 {
+            let _ = execute(c"nothing", c"");
+            sys::exit(1);
+        }
+        wait()?;
+    }
+    Ok(now() - start)
+}
+
+/// Ten programs, one in the place of the other, are one more than nine.
+const CHAIN: u64 = 9;
+
+fn again(left: Option<u8>) -> i32 {
+    let next = match left {
+        Some(digit @ b'1'..=b'9') => [digit - 1, 0],
+        _ => return 0,
+    };
+    let next = core::ffi::CStr::from_bytes_with_nul(&next).unwrap_or_default();
+    match execute(c"again", next) {
+        Ok(_) => 0,
+        Err(_) => 1,
+    }
+}
+
+fn chain(first: &core::ffi::CStr) -> Result<u64, Errno> {
+    let start = now();
+    if call(FORK, [0; 4])? == 0 {
+        let _ = execute(c"again", first);
+        sys::exit(1);
+    }
+    wait()?;
+    Ok(now() - start)
+}
+
+fn exec(times: u64) -> Result<u64, Errno> {
+    let mut ticks = 0;
+    for _ in 0..times {
+        let (one, ten) = (chain(c"0")?, chain(c"9")?);
+        ticks += ten.saturating_sub(one) / CHAIN;
+    }
+    Ok(ticks)
+}
+
+/// Two processes hand the CPU to each other.
+fn switch(times: u64) -> Result<u64, Errno> {
+    let child = call(FORK, [0; 4])?;
+    let start = now();
+    for _ in 0..times / 2 + 1 {
+        call(SCHED_YIELD, [0; 4])?;
+    }
+    let ticks = now() - start;
+    if child == 0 {
+        sys::exit(0);
+    }
+    wait()?;
+    Ok(ticks)
+}
+
+fn touch(memory: *mut u8, pages: u64) {
+    for page in 0..pages as usize {
+        // SAFETY: the caller has mapped so many pages.
+        unsafe { memory.wrapping_add(page * PAGE).write_volatile(1) };
+    }
+}
+
+fn zero_pages(times: u64) -> Result<u64, Errno> {
+    let length = times as usize * PAGE;
+    let memory = sys::map(length)?;
+    let start = now();
+    touch(memory, times);
+    let ticks = now() - start;
+    call(MUNMAP, [memory as usize, length, 0, 0])?;
+    Ok(ticks)
+}
+
+fn copied_pages(times: u64) -> Result<u64, Errno> {
+    let length = times as usize * PAGE;
+    let memory = sys::map(length)?;
+    touch(memory, times);
+    let child = call(FORK, [0; 4])?;
+    if child == 0 {
+        // Keeps its half until the parent has its copies.
+        loop {
+            call(SCHED_YIELD, [0; 4])?;
+        }
+    }
+    let start = now();
+    touch(memory, times);
+    let ticks = now() - start;
+    call(KILL, [child, 9, 0, 0])?;
+    wait()?;
+    call(MUNMAP, [memory as usize, length, 0, 0])?;
+    Ok(ticks)
+}
+
+fn map_touch_unmap(times: u64) -> Result<u64, Errno> {
+    const PAGES: u64 = 16;
+    let length = PAGES as usize * PAGE;
+    let start = now();
+    for _ in 0..times {
+        let memory = sys::map(length)?;
+        touch(memory, PAGES);
+        call(MUNMAP, [memory as usize, length, 0, 0])?;
+    }
+    Ok(now() - start)
+}
+
+fn signal(times: u64) -> Result<u64, Errno> {
+    let action = [
+        cost_handler as *const () as u64,
+        SA_RESTORER,
+        cost_restorer as *const () as u64,
+        0,
+    ];
+    call(SIGACTION, [SIGUSR1, action.as_ptr() as usize, 0, 8])?;
+    let own = call(GETPID, [0; 4])?;
+    let start = now();
+    for _ in 0..times {
+        call(KILL, [own, SIGUSR1, 0, 0])?;
+    }
+    Ok(now() - start)
+}
