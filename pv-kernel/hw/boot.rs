@@ -11,6 +11,7 @@ use abi::sched::ShutdownReason;
 use abi::start_info::{MAGIC, StartInfo, flags};
 use abi::stub::hypercall;
 use core::slice;
+use core::sync::atomic::AtomicU64;
 use pv_kernel::addr::Pfn;
 use pv_kernel::kernel::Kernel;
 use pv_kernel::mm::frames::{FrameState, FrameTable};
@@ -33,7 +34,8 @@ pub(crate) extern "C" fn boot(start_info: *const StartInfo) -> ! {
     take_out(stack::guard_page());
 
     // SAFETY: start_info's promise: so many words are there.
-    let frame_list = unsafe { slice::from_raw_parts(info.mfn_list as *const u64, info.nr_pages as usize) };
+    let frame_list =
+        unsafe { slice::from_raw_parts(info.mfn_list as *const AtomicU64, info.nr_pages as usize) };
     // SAFETY: the list is the domain's, and this is the boot path.
     let tables = unsafe { DirectTables::new(frame_list) };
     let root = Pfn(info.page_tables_pfn);
@@ -52,7 +54,7 @@ pub(crate) extern "C" fn boot(start_info: *const StartInfo) -> ! {
         Eviction::Never
     };
     // SAFETY: the one call.
-    let mut machine = unsafe { RingOne::new(tables, first_page, bases, eviction, Ports::bind()) };
+    let mut machine = unsafe { RingOne::new(tables, root, first_page, bases, eviction, Ports::bind()) };
 
     open_heap(&mut machine, &mut frames, tables, root);
     // The probe is on the heap.

@@ -2,7 +2,7 @@
 use crate::entry::{ring3_enter, trap_context};
 use crate::events::{self, Ports};
 use crate::tables::{DirectTables, physmap};
-use crate::{clock, heap, pager, vector_state};
+use crate::{balloon, clock, heap, pager, vector_state};
 use abi::console::{ConsoleIo, MAX_TRANSFER};
 use abi::hypercall::{Hypercall, SegmentBase};
 use abi::mmu::{MmuUpdate, MmuextOp};
@@ -12,7 +12,7 @@ use core::arch::asm;
 use core::arch::x86_64::{__cpuid, _rdtsc};
 use pv_kernel::addr::{Mfn, Pfn};
 use pv_kernel::context::Context;
-use pv_kernel::machine::{Clock, Cpu, Events, Heap, Memory, Page, Tables, Terminal};
+use pv_kernel::machine::{Balloon, Clock, Cpu, Events, Heap, Memory, Page, Tables, Terminal};
 use pv_kernel::proc::{UserState, VectorLayout};
 
 /// Whether RDFSBASE and its like may be used.
@@ -33,6 +33,8 @@ pub(crate) enum Eviction {
 #[derive(Debug)]
 pub(crate) struct RingOne {
     tables: DirectTables,
+    /// The root that maps the kernel and no program.
+    root: Pfn,
     first_page: Pfn,
     base_instructions: BaseInstructions,
     eviction: Eviction,
@@ -46,6 +48,7 @@ impl RingOne {
     /// Called once: the bytes of the frames from `first_page` on are reached through it alone.
     pub(crate) const unsafe fn new(
         tables: DirectTables,
+        root: Pfn,
         first_page: Pfn,
         base_instructions: BaseInstructions,
         eviction: Eviction,
@@ -53,6 +56,7 @@ impl RingOne {
     ) -> Self {
         Self {
             tables,
+            root,
             first_page,
             base_instructions,
             eviction,
@@ -109,6 +113,16 @@ impl Memory for RingOne {
         let to = self.page(to);
         // SAFETY: two frames of the frame table, by the physmap: they do not overlap, and the second reference is used up.
         unsafe { core::ptr::copy_nonoverlapping(from, to, 1) };
+    }
+}
+
+impl Balloon for RingOne {
+    fn give_up(&mut self, frames: &[Pfn]) -> usize {
+        balloon::give_up(&mut self.tables, self.root, frames)
+    }
+
+    fn get_back(&mut self, frames: &[Pfn]) -> usize {
+        balloon::get_back(&mut self.tables, self.root, frames)
     }
 }
 

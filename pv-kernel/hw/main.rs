@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+mod balloon;
 mod boot;
 mod clock;
 mod entry;

@@ -14,14 +14,24 @@ use volatile::VolatilePtr;
 /// Access to the page tables; needs no more than the frame list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DirectTables {
-    frame_list: &'static [u64],
+    frame_list: &'static [AtomicU64],
 }
 
 impl DirectTables {
     /// # Safety
     /// `frame_list` is the domain's. Only the boot path and whoever it hands this to may change page tables.
-    pub(crate) const unsafe fn new(frame_list: &'static [u64]) -> Self {
+    pub(crate) const unsafe fn new(frame_list: &'static [AtomicU64]) -> Self {
         Self { frame_list }
+    }
+
+    /// The frame has another machine frame from now on.
+    pub(crate) fn set_mfn(&self, frame: Pfn, mfn: Mfn) {
+        let place = usize::try_from(frame.0)
+            .ok()
+            .and_then(|index| self.frame_list.get(index));
+        if let Some(place) = place {
+            place.store(mfn.0, Ordering::Relaxed);
+        }
     }
 
     fn is_ours(&self, frame: Pfn) -> bool {
@@ -51,7 +61,9 @@ impl Tables for DirectTables {
         let mfn = usize::try_from(frame.0)
             .ok()
             .and_then(|index| self.frame_list.get(index));
-        Mfn(*mfn.unwrap_or_else(|| panic!("{frame:?} is not the domain's")))
+        Mfn(load(
+            mfn.unwrap_or_else(|| panic!("{frame:?} is not the domain's")),
+        ))
     }
 
     fn pfn_of(&self, frame: Mfn) -> Pfn {

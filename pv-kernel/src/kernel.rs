@@ -3,7 +3,7 @@ use crate::addr::Pfn;
 use crate::cause::Cause;
 use crate::errno::Errno;
 use crate::fs::{Limits, Vfs};
-use crate::machine::{Clock, Cpu, Heap, Memory, Terminal};
+use crate::machine::{Balloon, Clock, Cpu, Heap, Memory, Terminal};
 use crate::mm::frames::FrameTable;
 use crate::mm::space;
 use crate::mm::user_mem::UserMemory;
@@ -17,8 +17,8 @@ use crate::wait::Channel;
 use abi::mmu::MmuextCommand;
 
 /// All that a kernel asks of its machine.
-pub trait Machine: Memory + Terminal + Cpu + Clock + Heap {}
-impl<T: Memory + Terminal + Cpu + Clock + Heap> Machine for T {}
+pub trait Machine: Memory + Balloon + Terminal + Cpu + Clock + Heap {}
+impl<T: Memory + Balloon + Terminal + Cpu + Clock + Heap> Machine for T {}
 
 /// Bytes of the heap that a call which takes memory for good may not begin without: as much as any one takes.
 pub const HEAP_RESERVE: usize = 256 * 1024;
@@ -143,9 +143,9 @@ impl<'a, M: Machine> Kernel<'a, M> {
         }
     }
 
-    /// Frames that are free, and those that the heap has taken: what is left when all processes have ended.
+    /// Frames that are free, and those that the heap or the hypervisor has: what is left when all processes have ended.
     pub(crate) const fn frames_at_rest(&self) -> u64 {
-        self.frames.free() + self.heap_frames
+        self.frames.free() + self.frames.aside() + self.heap_frames
     }
 
     /// Puts the process's address space and user state into the CPU.

@@ -6,6 +6,7 @@ extern crate alloc;
 
 pub mod addr;
 pub mod archive;
+mod balloon;
 pub mod cause;
 pub mod context;
 pub mod errno;

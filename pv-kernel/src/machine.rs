@@ -54,6 +54,15 @@ pub trait Memory: Tables {
     fn copy_page(&mut self, from: Pfn, to: Pfn);
 }
 
+/// Frames that the hypervisor may have meanwhile (the paper's balloon).
+pub trait Balloon {
+    /// Gives up frames that nobody uses; how many, the first of them. They are mapped nowhere then.
+    fn give_up(&mut self, frames: &[Pfn]) -> usize;
+
+    /// Gets machine frames for numbers whose frames were given up; for how many, the first of them. They hold zeros.
+    fn get_back(&mut self, frames: &[Pfn]) -> usize;
+}
+
 /// The domain's console.
 pub trait Terminal {
     /// Takes some of `bytes`; how many, perhaps 0.

@@ -10,6 +10,8 @@ pub struct Options<'a> {
     /// `evict`: page the kernel's pageable code out before every trap that is worked on, so that a handler that needs
     /// it shows at once.
     pub evict: bool,
+    /// `balloon=FRAMES`: so many frames are the hypervisor's while the programs run.
+    pub balloon: u64,
     /// `init=PATH ARGUMENTS`, the last word of the line: the first process, with its arguments.
     pub init: Option<&'a [u8]>,
 }
@@ -32,11 +34,21 @@ impl<'a> Options<'a> {
             match word {
                 b"quiet" => options.quiet = true,
                 b"evict" => options.evict = true,
-                _ => {}
+                _ => {
+                    if let Some(frames) = word.strip_prefix(b"balloon=") {
+                        options.balloon = number(frames);
+                    }
+                }
             }
         }
         options
     }
+}
+
+/// A decimal number, 0 where it is none.
+fn number(digits: &[u8]) -> u64 {
+    let text = core::str::from_utf8(digits).unwrap_or_default();
+    text.parse().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -53,6 +65,8 @@ mod tests {
                 ..Options::default()
             }
         );
+        assert_eq!(Options::parse(b"balloon=300 x").balloon, 300);
+        assert_eq!(Options::parse(b"balloon=-1"), Options::default());
         assert_eq!(Options::parse(b""), Options::default());
     }
 
@@ -64,6 +78,7 @@ mod tests {
             Options {
                 quiet: true,
                 evict: false,
+                balloon: 0,
                 init: Some(b"/bin/sh -c evict"),
             }
         );

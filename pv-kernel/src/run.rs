@@ -39,8 +39,22 @@ const ENVIRONMENT: [&[u8]; 2] = [b"HOME=/", b"TERM=linux"];
 
 /// Runs what the command line and the archive ask for.
 pub fn all<M: Machine>(kernel: &mut Kernel<'_, M>) -> Verdict {
-    let verdict = choose(kernel);
+    let verdict = with_balloon(kernel);
     kernel.tty.drain(&mut kernel.machine);
+    verdict
+}
+
+/// Leaves the frames that the command line says to the hypervisor meanwhile.
+fn with_balloon<M: Machine>(kernel: &mut Kernel<'_, M>) -> Verdict {
+    let wanted = kernel.options.balloon;
+    if wanted == 0 {
+        return choose(kernel);
+    }
+    let given = kernel.balloon(wanted);
+    kernel.say(format_args!("{given} frames are the hypervisor's"));
+    let verdict = choose(kernel);
+    let left = kernel.balloon(0);
+    kernel.say(format_args!("{} frames are back", given.saturating_sub(left)));
     verdict
 }
 

@@ -1,6 +1,7 @@
 //! Which frames are free, and how often each other one is in use.
 //!
-//! Invariants: a frame is on the free list exactly when its use count is 0; `free` counts the list. The table keeps its
+//! Invariants: a frame is on the free list, or on the list of those that are set aside (the hypervisor has them), exactly
+//! when its use count is 0; `free` and `aside` count the lists. The table keeps its
 //! own memory: nothing is stored in the frames themselves, so a free frame can be handed to anyone at once.
 use crate::addr::Pfn;
 
@@ -28,6 +29,8 @@ pub struct FrameTable<'a> {
     states: &'a mut [FrameState],
     head: u32,
     free: u64,
+    aside_head: u32,
+    aside: u64,
 }
 
 impl<'a> FrameTable<'a> {
@@ -48,6 +51,8 @@ impl<'a> FrameTable<'a> {
             states,
             head,
             free: u64::from(count),
+            aside_head: NONE,
+            aside: 0,
         }
     }
 
@@ -55,6 +60,12 @@ impl<'a> FrameTable<'a> {
     #[must_use]
     pub const fn free(&self) -> u64 {
         self.free
+    }
+
+    /// How many frames are set aside.
+    #[must_use]
+    pub const fn aside(&self) -> u64 {
+        self.aside
     }
 
     /// How many frames the table has.
@@ -131,6 +142,38 @@ impl<'a> FrameTable<'a> {
         Ok(())
     }
 
+    /// Sets `frame` aside, which is in use once: nobody is given it until it is brought back.
+    ///
+    /// # Errors
+    /// [`NotInUse`]: it is free, or in use more than once; nothing has changed.
+    pub fn set_aside(&mut self, frame: Pfn) -> Result<(), NotInUse> {
+        let index = self.index(frame).ok_or(NotInUse)?;
+        let state = self.states.get_mut(index).ok_or(NotInUse)?;
+        if state.uses != 1 {
+            return Err(NotInUse);
+        }
+        *state = FrameState {
+            uses: 0,
+            next_free: self.aside_head,
+        };
+        self.aside_head = u32::try_from(index).map_err(|_| NotInUse)?;
+        self.aside += 1;
+        Ok(())
+    }
+
+    /// A frame that was set aside, in use once.
+    pub fn bring_back(&mut self) -> Option<Pfn> {
+        let state = self.states.get_mut(self.aside_head as usize)?;
+        let frame = Pfn(self.first + u64::from(self.aside_head));
+        self.aside_head = state.next_free;
+        *state = FrameState {
+            uses: 1,
+            next_free: NONE,
+        };
+        self.aside -= 1;
+        Some(frame)
+    }
+
     fn index(&self, frame: Pfn) -> Option<usize> {
         usize::try_from(frame.0.checked_sub(self.first)?).ok()
     }
@@ -175,6 +218,24 @@ mod tests {
         assert_eq!((table.uses(frame), table.free()), (1, 0));
         table.release(frame).unwrap();
         assert_eq!((table.uses(frame), table.free()), (0, 1));
+    }
+
+    #[test]
+    fn what_is_set_aside_is_handed_out_to_nobody_until_it_is_back() {
+        let mut states = [FrameState::default(); 2];
+        let mut table = FrameTable::new(Pfn(7), &mut states);
+        assert_eq!(table.set_aside(Pfn(7)), Err(NotInUse));
+        let frame = table.take().unwrap();
+        table.set_aside(frame).unwrap();
+        assert_eq!((table.free(), table.aside(), table.uses(frame)), (1, 1, 0));
+        assert_eq!(table.release(frame), Err(NotInUse));
+        let other = table.take().unwrap();
+        assert_eq!(table.take(), Err(OutOfFrames));
+        assert_eq!(table.bring_back(), Some(frame));
+        assert_eq!(table.bring_back(), None);
+        table.release(frame).unwrap();
+        table.release(other).unwrap();
+        assert_eq!((table.free(), table.aside()), (2, 0));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod tests;
 
 use crate::addr::{Mfn, Pfn};
 use crate::context::{Context, EVENT_VECTOR, INT80_VECTOR};
-use crate::machine::{Clock, Cpu, Events, Heap, Memory, Page, Tables, Terminal};
+use crate::machine::{Balloon, Clock, Cpu, Events, Heap, Memory, Page, Tables, Terminal};
 use crate::mm::area::Access;
 use crate::proc::{UserState, VectorLayout};
 use crate::resident::pager::error;
@@ -312,6 +312,27 @@ impl Memory for Model {
     fn copy_page(&mut self, from: Pfn, to: Pfn) {
         let bytes = *self.page(from);
         *self.page(to) = bytes;
+    }
+}
+
+impl Balloon for Model {
+    fn give_up(&mut self, frames: &[Pfn]) -> usize {
+        for frame in frames {
+            let was_there = self.entry(Pfn(3), frame.0 as u16) != 0;
+            assert!(was_there && !self.pins.contains_key(&frame.0), "{frame:?}");
+            self.store(Pfn(3), frame.0 as u16, 0);
+        }
+        frames.len()
+    }
+
+    fn get_back(&mut self, frames: &[Pfn]) -> usize {
+        for frame in frames {
+            let flags = PteFlags::PRESENT | PteFlags::NO_EXECUTE | PteFlags::WRITABLE;
+            let entry = walk::entry_for(self, *frame, flags);
+            self.store(Pfn(3), frame.0 as u16, entry);
+            self.frames[frame.0 as usize].fill(0);
+        }
+        frames.len()
     }
 }
 

@@ -384,3 +384,28 @@ fn the_first_process_lives_when_memory_runs_out_and_the_largest_other_ends() {
     assert_eq!(outcome.printed.matches("killed by out of memory").count(), 1);
     assert_eq!(outcome.verdict, Verdict::Init(Status::Exited(0)));
 }
+
+#[test]
+fn what_the_hypervisor_has_no_program_gets_and_all_of_it_comes_back() {
+    let page = |index: u64| 0x10_0000_0000 + index * 0x1000;
+    let mut model = Model::new();
+    model
+        .steps
+        .push_back(call(MMAP, &[page(0), 0x20_0000, 3, 0x32, u64::MAX, 0]));
+    model
+        .steps
+        .extend((0..200).map(|index| Step::Store(page(index), 1)));
+    let mut states = vec![FrameState::default(); (FRAMES - FIRST_FREE) as usize];
+    let frames = FrameTable::new(Pfn(FIRST_FREE), &mut states);
+    let archive = archive();
+    let options = Options::parse(b"balloon=250");
+    let mut kernel = Kernel::new(model, frames, KERNEL_ROOT, &archive, "guest", options);
+    assert_eq!(crate::run::all(&mut kernel), Verdict::Done);
+    assert_eq!(kernel.frames.free(), kernel.frames.len());
+    kernel.machine.assert_as_at_start();
+    let printed = String::from_utf8_lossy(&kernel.machine.printed).into_owned();
+    assert!(printed.contains("killed by out of memory"), "{printed}");
+    assert!(printed.ends_with("250 frames are back\n"), "{printed}");
+    // It never takes the last ones.
+    assert_eq!(kernel.balloon(u64::MAX), kernel.frames.len() - 64);
+}
