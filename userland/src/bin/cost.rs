@@ -5,19 +5,20 @@
 
 use core::arch::global_asm;
 use core::arch::x86_64::_rdtsc;
-use userland::sys::{self, Errno, Way};
-use userland::{Arguments, eprintln, println};
+use userland::process::{exit, map_anonymous};
+use userland::sys::{self, Way};
+use userland::{Arguments, Errno, eprintln, println};
 
 userland::program!(main);
 
-const MUNMAP: usize = 11;
-const SIGACTION: usize = 13;
-const SCHED_YIELD: usize = 24;
-const GETPID: usize = 39;
-const FORK: usize = 57;
-const EXECVE: usize = 59;
-const WAIT4: usize = 61;
-const KILL: usize = 62;
+const MUNMAP: u32 = 11;
+const SIGACTION: u32 = 13;
+const SCHED_YIELD: u32 = 24;
+const GETPID: u32 = 39;
+const FORK: u32 = 57;
+const EXECVE: u32 = 59;
+const WAIT4: u32 = 61;
+const KILL: u32 = 62;
 const SIGUSR1: usize = 10;
 const SA_RESTORER: u64 = 0x0400_0000;
 const PAGE: usize = 4096;
@@ -81,7 +82,7 @@ fn now() -> u64 {
     unsafe { _rdtsc() }
 }
 
-fn call(number: usize, arguments: [usize; 4]) -> Result<usize, Errno> {
+fn call(number: u32, arguments: [usize; 4]) -> Result<usize, Errno> {
     let [first, second, third, fourth] = arguments;
     // SAFETY: callers pass memory of their own.
     unsafe { sys::call(Way::Interrupt, number, [first, second, third, fourth, 0, 0]) }
@@ -104,7 +105,7 @@ fn fork_exit_wait(times: u64) -> Result<u64, Errno> {
     let start = now();
     for _ in 0..times {
         if call(FORK, [0; 4])? == 0 {
-            sys::exit(0);
+            exit(0);
         }
         wait()?;
     }
@@ -122,7 +123,7 @@ fn fork_exec_exit_wait(times: u64) -> Result<u64, Errno> {
     for _ in 0..times {
         if call(FORK, [0; 4])? == 0 {
             let _ = execute(c"nothing", c"");
-            sys::exit(1);
+            exit(1);
         }
         wait()?;
     }
@@ -148,7 +149,7 @@ fn chain(first: &core::ffi::CStr) -> Result<u64, Errno> {
     let start = now();
     if call(FORK, [0; 4])? == 0 {
         let _ = execute(c"again", first);
-        sys::exit(1);
+        exit(1);
     }
     wait()?;
     Ok(now() - start)
@@ -172,7 +173,7 @@ fn switch(times: u64) -> Result<u64, Errno> {
     }
     let ticks = now() - start;
     if child == 0 {
-        sys::exit(0);
+        exit(0);
     }
     wait()?;
     Ok(ticks)
@@ -187,7 +188,7 @@ fn touch(memory: *mut u8, pages: u64) {
 
 fn zero_pages(times: u64) -> Result<u64, Errno> {
     let length = times as usize * PAGE;
-    let memory = sys::map(length)?;
+    let memory = map_anonymous(length)?;
     let start = now();
     touch(memory, times);
     let ticks = now() - start;
@@ -197,7 +198,7 @@ fn zero_pages(times: u64) -> Result<u64, Errno> {
 
 fn copied_pages(times: u64) -> Result<u64, Errno> {
     let length = times as usize * PAGE;
-    let memory = sys::map(length)?;
+    let memory = map_anonymous(length)?;
     touch(memory, times);
     let child = call(FORK, [0; 4])?;
     if child == 0 {
@@ -220,7 +221,7 @@ fn map_touch_unmap(times: u64) -> Result<u64, Errno> {
     let length = PAGES as usize * PAGE;
     let start = now();
     for _ in 0..times {
-        let memory = sys::map(length)?;
+        let memory = map_anonymous(length)?;
         touch(memory, PAGES);
         call(MUNMAP, [memory as usize, length, 0, 0])?;
     }
