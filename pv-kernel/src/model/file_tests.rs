@@ -340,3 +340,50 @@ fn a_full_console_holds_up_who_writes_to_it_and_nobody_else() {
     assert!(slept < written, "{results:?}");
     assert_eq!(outcome.printed.len(), 20_000);
 }
+
+#[test]
+fn a_file_is_mapped_as_it_is_and_writes_go_nowhere_else() {
+    const PRIVATE: u64 = 2;
+    let at = 0x10_0000_0000;
+    let outcome = run(&[
+        text(0, "/tmp/m"),
+        vec![
+            call(OPEN, &[path(0), CREATE, 0o600]),
+            call(WRITE, &[3, DATA, 5]),
+            call(MMAP, &[at, 10_000, 3, PRIVATE, 3, 0]),
+            Step::Expect(at, b'h'),
+            Step::Store(at, b'H'),
+            Step::Expect(at + 5, 0),
+            Step::Expect(at + 9999, 0),
+            call(PREAD, &[3, OUT, 5, 0]),
+            Step::Expect(OUT, b'h'),
+            call(MMAP, &[0, 4096, 1, PRIVATE, 3, 5]),
+            call(MMAP, &[0, 4096, 1, PRIVATE, 9, 0]),
+            call(MMAP, &[0, 4096, 1, 1, 3, 0]),
+        ],
+    ]);
+    let results = outcome.results.map_errno();
+    assert_eq!(results, [3, 5, at as i64, 5, -22, -9, -19]);
+}
+
+#[test]
+fn select_takes_a_second_of_microseconds_and_leaves_what_is_ready() {
+    const SELECT: u64 = 23;
+    // Descriptor 3; 1 000 000 microseconds.
+    let set = text(0, "\u{8}\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\u{40}\u{42}\u{f}");
+    let outcome = run(&[
+        vec![call(PIPE, &[OUT])],
+        set.clone(),
+        vec![
+            call(SELECT, &[64, path(0), 0, 0, path(8)]),
+            Step::Expect(path(0), 0),
+        ],
+        set,
+        vec![
+            call(WRITE, &[4, DATA, 5]),
+            call(SELECT, &[64, path(0), 0, 0, path(8)]),
+            Step::Expect(path(0), 8),
+        ],
+    ]);
+    assert_eq!(outcome.results.map_errno(), [0, 0, 5, 1]);
+}

@@ -2,10 +2,12 @@
 use super::{Arguments, Stop};
 use crate::addr::{PageRange, is_page_aligned};
 use crate::errno::Errno;
+use crate::fs::{Endpoint, FileId};
 use crate::kernel::{Kernel, Machine};
 use crate::mm::area::Protection;
 use crate::mm::user_mem::Place;
 use crate::proc::Process;
+use abi::layout::PAGE_SIZE;
 use linux_raw_sys::general as linux;
 
 /// `brk(end)`.
@@ -19,21 +21,26 @@ pub(super) fn brk<M: Machine>(
     Ok(memory.set_break(&mut kernel.machine, &mut kernel.frames, end))
 }
 
-/// `mmap(address, length, protection, flags, fd, offset)`: private and anonymous only, there are no files to map.
-pub(super) fn mmap<M: Machine>(
-    kernel: &mut Kernel<'_, M>,
-    process: &mut Process<'_>,
-    [address, length, protection, flags, ..]: Arguments,
+/// `mmap(address, length, protection, flags, fd, offset)`: private only. A file is copied when it is mapped.
+pub(super) fn mmap<'a, M: Machine>(
+    kernel: &mut Kernel<'a, M>,
+    process: &mut Process<'a>,
+    [address, length, protection, flags, descriptor, offset]: Arguments,
 ) -> Result<u64, Stop> {
     kernel.check_heap()?;
     let protection = protection_from(protection)?;
     let has = |flag: u32| flags & u64::from(flag) != 0;
-    if !has(linux::MAP_ANONYMOUS) || has(linux::MAP_SHARED) {
+    if has(linux::MAP_SHARED) {
         return Err(Errno::NO_DEVICE.into());
     }
     if !has(linux::MAP_PRIVATE) {
         return Err(Errno::INVALID.into());
     }
+    let file = if has(linux::MAP_ANONYMOUS) {
+        None
+    } else {
+        Some(file_to_map(kernel, process, descriptor, offset)?)
+    };
     let fixed = has(linux::MAP_FIXED) || has(linux::MAP_FIXED_NOREPLACE);
     if fixed && !is_page_aligned(address) {
         return Err(Errno::INVALID.into());
@@ -45,9 +52,64 @@ pub(super) fn mmap<M: Machine>(
     } else {
         Place::Hint(address)
     };
+    let at_first = file.map_or(protection, |_| Protection::READ | Protection::WRITE);
     let memory = &mut process.memory;
-    let mapped = memory.map_zero(&mut kernel.machine, &mut kernel.frames, place, length, protection);
-    mapped.map_err(Stop::from)
+    let start = memory.map_zero(&mut kernel.machine, &mut kernel.frames, place, length, at_first)?;
+    if let Some(file) = file {
+        let range = PageRange::covering(start, length).ok_or(Errno::NO_MEMORY)?;
+        let copied = copy_file(kernel, process, file, offset, range);
+        let memory = &mut process.memory;
+        let made =
+            copied.and_then(|()| memory.protect(&mut kernel.machine, &kernel.frames, range, protection));
+        if let Err(errno) = made {
+            memory.unmap(&mut kernel.machine, &mut kernel.frames, range)?;
+            return Err(errno.into());
+        }
+    }
+    Ok(start)
+}
+
+/// The open file that a mapping names.
+fn file_to_map<M: Machine>(
+    kernel: &Kernel<'_, M>,
+    process: &Process<'_>,
+    descriptor: u64,
+    offset: u64,
+) -> Result<FileId, Errno> {
+    let file = process.files.descriptors.get(u64::from(descriptor as u32))?;
+    if !is_page_aligned(offset) {
+        return Err(Errno::INVALID);
+    }
+    if !kernel.vfs.flags(file)?.can_read() {
+        return Err(Errno::ACCESS);
+    }
+    match kernel.vfs.endpoint(file)? {
+        Endpoint::File(node) if !kernel.vfs.is_directory(node) => Ok(file),
+        _ => Err(Errno::NO_DEVICE),
+    }
+}
+
+/// Copies a file from `offset` on to `range`, as far as both go.
+fn copy_file<'a, M: Machine>(
+    kernel: &mut Kernel<'a, M>,
+    process: &mut Process<'a>,
+    file: FileId,
+    offset: u64,
+    range: PageRange,
+) -> Result<(), Errno> {
+    let mut bytes = [0; PAGE_SIZE as usize];
+    for page in 0..range.pages() {
+        let from = offset.checked_add(page * PAGE_SIZE).ok_or(Errno::INVALID)?;
+        let read = kernel.with_files(process, |vfs, caller, store| {
+            vfs.read_at(file, from, &mut bytes, caller, store)
+        })?;
+        if read == 0 {
+            break;
+        }
+        let bytes = bytes.get(..read).unwrap_or(&[]);
+        kernel.copy_out(process, range.start() + page * PAGE_SIZE, bytes)?;
+    }
+    Ok(())
 }
 
 /// `munmap(address, length)`.

@@ -322,8 +322,11 @@ fn read_time<M: Machine>(
     kernel.copy_in(process, address, &mut bytes)?;
     let both = u128::from_le_bytes(bytes);
     let (seconds, parts) = (both as u64, (both >> 64) as u64);
-    if seconds > i64::MAX as u64 || parts >= NS / unit_ns {
+    // Of microseconds there may be more than a second's.
+    let most = if unit_ns == 1 { NS - 1 } else { i64::MAX as u64 };
+    if seconds > i64::MAX as u64 || parts > most {
         return Err(Errno::INVALID);
     }
-    Ok(Some(seconds.saturating_mul(NS).saturating_add(parts * unit_ns)))
+    let parts_ns = parts.saturating_mul(unit_ns);
+    Ok(Some(seconds.saturating_mul(NS).saturating_add(parts_ns)))
 }

@@ -114,7 +114,7 @@ calls! {
 
     // Memory.
     brk Full "" memory::brk;
-    mmap Part "private and anonymous; hint, MAP_FIXED, MAP_FIXED_NOREPLACE" memory::mmap;
+    mmap Part "private; a file is copied when it is mapped; hint, MAP_FIXED, MAP_FIXED_NOREPLACE" memory::mmap;
     munmap Full "" memory::munmap;
     mprotect Full "" memory::mprotect;
 
