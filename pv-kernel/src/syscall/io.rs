@@ -2,7 +2,7 @@
 //!
 //! A write that has to wait in the middle says so with what it has done so far in `process.progress`, and goes on from
 //! there when it is made again.
-use super::segments::{Segments, checked_count};
+use super::segments::Segments;
 use super::{Arguments, Made, Stop};
 use crate::errno::Errno;
 use crate::fs::device::Device;
@@ -52,7 +52,7 @@ pub(super) fn read<'a, M: Machine>(
     [descriptor, address, count, ..]: Arguments,
 ) -> Made {
     let file = process.files.descriptors.get(descriptor)?;
-    let segments = Segments::one(address, checked_count(count));
+    let segments = Segments::one(address, count)?;
     read_segments(kernel, process, file, &segments, At::Position)
 }
 
@@ -63,7 +63,7 @@ pub(super) fn pread64<'a, M: Machine>(
     [descriptor, address, count, offset, ..]: Arguments,
 ) -> Made {
     let file = process.files.descriptors.get(descriptor)?;
-    let segments = Segments::one(address, checked_count(count));
+    let segments = Segments::one(address, count)?;
     read_segments(kernel, process, file, &segments, At::from_argument(offset)?)
 }
 
@@ -85,7 +85,7 @@ pub(super) fn write<'a, M: Machine>(
     [descriptor, address, count, ..]: Arguments,
 ) -> Made {
     let file = process.files.descriptors.get(descriptor)?;
-    let segments = Segments::one(address, checked_count(count));
+    let segments = Segments::one(address, count)?;
     write_segments(kernel, process, file, &segments, At::Position)
 }
 
@@ -96,7 +96,7 @@ pub(super) fn pwrite64<'a, M: Machine>(
     [descriptor, address, count, offset, ..]: Arguments,
 ) -> Made {
     let file = process.files.descriptors.get(descriptor)?;
-    let segments = Segments::one(address, checked_count(count));
+    let segments = Segments::one(address, count)?;
     write_segments(kernel, process, file, &segments, At::from_argument(offset)?)
 }
 

@@ -1,4 +1,5 @@
 //! The memory that one call reads or writes: one buffer, or a list of them (`struct iovec`).
+use crate::addr::USER_END;
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
 use crate::proc::Process;
@@ -10,9 +11,12 @@ const MAX_BYTES: u64 = 0x7fff_f000;
 /// Bytes of a `struct iovec`.
 const RECORD: usize = 16;
 
-/// As many bytes as one call transfers.
-pub(super) fn checked_count(count: u64) -> u64 {
-    count.min(MAX_BYTES)
+/// Refuses a buffer that no program can have, however little of it would be used.
+fn check_end(address: u64, length: u64) -> Result<(), Errno> {
+    match address.checked_add(length) {
+        Some(end) if end <= USER_END => Ok(()),
+        _ => Err(Errno::FAULT),
+    }
 }
 
 /// One buffer: address and length.
@@ -27,12 +31,17 @@ pub(super) struct Segments {
 
 impl Segments {
     /// One buffer.
-    pub(super) const fn one(address: u64, length: u64) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// `EFAULT`: it goes beyond a program's addresses.
+    pub(super) fn one(address: u64, length: u64) -> Result<Self, Errno> {
+        check_end(address, length)?;
+        let length = length.min(MAX_BYTES);
+        Ok(Self {
             first: (address, length),
             more: Vec::new(),
             length,
-        }
+        })
     }
 
     /// The buffers that the records at `address` name.
@@ -48,7 +57,7 @@ impl Segments {
         if count > MAX_BUFFERS {
             return Err(Errno::INVALID);
         }
-        let mut segments = Self::one(0, 0);
+        let mut segments = Self::one(0, 0)?;
         for index in 0..count {
             let mut record = [0; RECORD];
             let at = address.checked_add(index * RECORD as u64).ok_or(Errno::FAULT)?;
@@ -58,6 +67,7 @@ impl Segments {
             if length > i64::MAX as u64 {
                 return Err(Errno::INVALID);
             }
+            check_end(address, length)?;
             let length = length.min(MAX_BYTES - segments.length);
             segments.length += length;
             segments.more.push((address, length));
@@ -151,6 +161,22 @@ impl Segments {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buffer_beyond_all_addresses_is_refused_before_anything_is_done() {
+        for (address, length) in [
+            (0x1000, 1 << 48),
+            (0x1000, u64::MAX),
+            (USER_END, 1),
+            (USER_END - 7, 8),
+        ] {
+            assert!(
+                matches!(Segments::one(address, length), Err(Errno::FAULT)),
+                "{address:#x}"
+            );
+        }
+        assert_eq!(Segments::one(0x1000, 1 << 40).unwrap().length(), MAX_BYTES);
+    }
 
     #[test]
     fn buffers_are_one_stretch_of_bytes() {
