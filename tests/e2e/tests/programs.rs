@@ -273,6 +273,8 @@ const COSTS: &[(&str, u64)] = &[
     ("fork-exec-exit-wait", 276_000),
     ("exec", 144_000),
     ("switch", 1_290),
+    ("pipe-write-read", 3_550),
+    ("pipe-round-trip", 11_150),
     ("page-fault-zero", 2_240),
     ("page-fault-copy", 2_830),
     ("map-touch-unmap-16", 48_100),

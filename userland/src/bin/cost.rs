@@ -11,8 +11,12 @@ use userland::{Arguments, Errno, eprintln, println};
 
 userland::program!(main);
 
+const READ: u32 = 0;
+const WRITE: u32 = 1;
+const CLOSE: u32 = 3;
 const MUNMAP: u32 = 11;
 const SIGACTION: u32 = 13;
+const PIPE: u32 = 22;
 const SCHED_YIELD: u32 = 24;
 const GETPID: u32 = 39;
 const FORK: u32 = 57;
@@ -29,13 +33,15 @@ type Count = fn(u64) -> Result<u64, Errno>;
 type Row = (&'static str, u64, Count);
 
 /// What is counted.
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 12] = [
     ("getpid-int80", 1000, |times| calls(Way::Interrupt, times)),
     ("getpid-syscall", 1000, |times| calls(Way::Syscall, times)),
     ("fork-exit-wait", 50, fork_exit_wait),
     ("fork-exec-exit-wait", 50, fork_exec_exit_wait),
     ("exec", 50, exec),
     ("switch", 1000, switch),
+    ("pipe-write-read", 1000, pipe_alone),
+    ("pipe-round-trip", 1000, pipe_round_trip),
     ("page-fault-zero", 256, zero_pages),
     ("page-fault-copy", 64, copied_pages),
     ("map-touch-unmap-16", 100, map_touch_unmap),
@@ -176,6 +182,56 @@ fn switch(times: u64) -> Result<u64, Errno> {
         exit(0);
     }
     wait()?;
+    Ok(ticks)
+}
+
+/// A pipe: the descriptors that read and write it.
+fn pipe() -> Result<[usize; 2], Errno> {
+    let mut ends = [0u32; 2];
+    call(PIPE, [ends.as_mut_ptr() as usize, 0, 0, 0])?;
+    Ok(ends.map(|end| end as usize))
+}
+
+/// One byte into a pipe, or out of it.
+fn transfer(number: u32, end: usize) -> Result<usize, Errno> {
+    let mut byte = [0u8; 1];
+    call(number, [end, byte.as_mut_ptr() as usize, 1, 0])
+}
+
+/// One byte into a pipe and out of it again.
+fn pipe_alone(times: u64) -> Result<u64, Errno> {
+    let [reader, writer] = pipe()?;
+    let start = now();
+    for _ in 0..times {
+        transfer(WRITE, writer)?;
+        transfer(READ, reader)?;
+    }
+    let ticks = now() - start;
+    call(CLOSE, [reader, 0, 0, 0])?;
+    call(CLOSE, [writer, 0, 0, 0])?;
+    Ok(ticks)
+}
+
+/// One byte to another process, which waits for it, and one back.
+fn pipe_round_trip(times: u64) -> Result<u64, Errno> {
+    let (there, back) = (pipe()?, pipe()?);
+    if call(FORK, [0; 4])? == 0 {
+        for _ in 0..times {
+            transfer(READ, there[0])?;
+            transfer(WRITE, back[1])?;
+        }
+        exit(0);
+    }
+    let start = now();
+    for _ in 0..times {
+        transfer(WRITE, there[1])?;
+        transfer(READ, back[0])?;
+    }
+    let ticks = now() - start;
+    wait()?;
+    for end in there.into_iter().chain(back) {
+        call(CLOSE, [end, 0, 0, 0])?;
+    }
     Ok(ticks)
 }
 
