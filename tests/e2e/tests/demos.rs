@@ -22,7 +22,7 @@ fn every_demo_ends_as_it_says() {
     for path in demos() {
         let name = format!("demo-{}", path.file_stem().unwrap().display());
         let scene = Scene::from_file(&path).unwrap();
-        let outcome = scene.boot(&Options::new(&name).typing("hello\n")).unwrap();
+        let outcome = scene.boot(&Options::new(&name).typing("echo hello\n")).unwrap();
         if !outcome.verdict.is_good() {
             failed.push(format!("{name}:\n{}", outcome.report()));
         }

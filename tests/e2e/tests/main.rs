@@ -17,6 +17,7 @@ mod monitor;
 mod programs;
 mod rows;
 mod scheduling;
+mod shell;
 
 #[test]
 fn every_file_of_tests_is_a_part_of_this_program() {
