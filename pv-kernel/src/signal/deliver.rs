@@ -3,6 +3,7 @@ use crate::cause::Cause;
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Machine};
 use crate::proc::{End, Next, Process, Turn, VectorState};
+use crate::signal::float;
 use crate::signal::frame::{self, FRAME_SIZE, Interrupted, Top};
 use crate::signal::{Action, Default, Handler, Info, Origin, Signal, SignalSet};
 use crate::wait::Restart;
@@ -101,6 +102,13 @@ impl<'a, M: Machine> Kernel<'a, M> {
         if process.signals.blocked.has(signal) {
             return killed;
         }
+        let code = match cause {
+            Cause::FloatingPoint | Cause::SimdFloatingPoint => {
+                self.save_user_state(process);
+                float::code(process.user_state.vectors.bytes(), cause)
+            }
+            _ => code,
+        };
         let info = Info {
             signal,
             origin: Origin::Fault(code, cause.address(process.context.rip)),

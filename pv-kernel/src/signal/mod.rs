@@ -4,6 +4,7 @@
 //! it is *delivered* when the process is about to go on in ring 3 ([`deliver`]).
 mod action;
 mod deliver;
+mod float;
 pub mod frame;
 mod info;
 mod pending;
