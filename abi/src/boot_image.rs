@@ -1,8 +1,8 @@
 //! What image-builder packs for the hypervisor: binary records, so that ring 0 parses no text.
 //!
-//! The first boot module is a [`Header`], followed by [`Header::domain_count`] [`DomainRecord`]s. Kernels and guest
-//! modules are further boot modules; records name them by index (1 is the first after this one). Both sides
-//! check every bound.
+//! The first boot module is a [`Header`], followed by [`Header::domain_count`] [`DomainRecord`]s. Kernels, guest modules
+//! and the names of functions ([`crate::symbols`]) are further boot modules; records name them by index (1 is the first
+//! after this one). Both sides check every bound.
 
 /// "xl-image" in memory order.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"xl-image");
@@ -31,8 +31,12 @@ pub struct Header {
     pub flags: u32,
     /// Run `audit()` at every so many turns, of whatever kind; 0: at none.
     pub audit_turns: u32,
+    /// Boot module with the names of the hypervisor's own functions, or [`NO_MODULE`].
+    pub symbols_module: u32,
+    /// Must be 0.
+    pub pad: u32,
 }
-const _: () = assert!(size_of::<Header>() == 32);
+const _: () = assert!(size_of::<Header>() == 40);
 
 /// Bits of [`Header::flags`].
 pub mod machine_flags {
@@ -65,8 +69,12 @@ pub struct DomainRecord {
     pub restart_max: u32,
     /// Bits of [`domain_flags`].
     pub flags: u32,
+    /// Boot module with the names of the kernel's functions, or [`NO_MODULE`].
+    pub symbols_module: u32,
+    /// Must be 0.
+    pub pad: u32,
 }
-const _: () = assert!(size_of::<DomainRecord>() == 1088);
+const _: () = assert!(size_of::<DomainRecord>() == 1096);
 
 /// Bits of [`DomainRecord::flags`].
 pub mod domain_flags {

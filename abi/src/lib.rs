@@ -8,7 +8,7 @@
 //! Reading order: [`layout`] and [`selector`] (where things are), [`hypercall`] and [`errno`] (how to ask),
 //! [`trap`] (how faults reach a guest kernel), [`mmu`] (page tables), [`sched`], [`console`], [`callback`], [`version`],
 //! [`start_info`] (what a guest finds at boot), [`reason`] (why it was killed), [`boot_image`] (what image-builder hands
-//! to the hypervisor), [`stub`] (the hypercall instruction itself).
+//! to the hypervisor) with [`symbols`] (the names of functions), [`stub`] (the hypercall instruction itself).
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -28,6 +28,7 @@ pub mod sched;
 pub mod selector;
 pub mod start_info;
 pub mod stub;
+pub mod symbols;
 pub mod time;
 pub mod trap;
 pub mod version;

@@ -14,7 +14,7 @@ use std::process::Command;
 use tables::{Item, sections};
 
 /// Of these modules the header has nothing: one is between image-builder and hypervisor, one is the call itself.
-const NOT_FOR_C: [&str; 4] = ["boot_image", "lib", "numbered", "stub"];
+const NOT_FOR_C: [&str; 5] = ["boot_image", "lib", "numbered", "stub", "symbols"];
 /// Text, which the page gives.
 const NOT_NUMBERS: [&str; 1] = ["EXTRA_VERSION"];
 

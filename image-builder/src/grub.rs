@@ -151,6 +151,7 @@ mod tests {
         let files = BootFiles {
             hypervisor: Vec::new(),
             modules: vec![module("records"), module("../a b;c")],
+            executables: Default::default(),
         };
         let script = script(&files, &BIOS);
         let end = script.find("\nboot\n").unwrap();

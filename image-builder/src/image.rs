@@ -221,6 +221,7 @@ mod tests {
                 module("records", vec![1, 2, 3]),
                 module("big", vec![9; module_size]),
             ],
+            executables: Default::default(),
         }
     }
 

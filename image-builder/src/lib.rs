@@ -4,12 +4,14 @@
 //!
 //!
 //! Reading order: [`manifest`] (what a scene is), [`toolchain`], [`bare_metal`] and [`c_kernel`] (building), [`pack`], [`records`],
-//! [`archive`] and [`elf`] (what goes on the disk), [`grub`] and [`image`] (the disk), [`qemu`], [`bochs`] and
-//! [`emulator`] (running), [`console`], [`machine_line`] and [`verdict`] (what was said, and what it means), [`scene`]
+//! [`archive`], [`elf`] and [`symbols`] (what goes on the disk), [`grub`] and [`image`] (the disk), [`qemu`], [`bochs`] and
+//! [`emulator`] (running), [`console`], [`annotate`], [`source_lines`], [`machine_line`] and [`verdict`] (what was said, and
+//! what it means), [`scene`]
 //! (all of it in one), [`cli`] and [`cmd`] (the commands). Below stand [`setup`] (other people's programs) and
 //! [`workspace`] (where things are).
 #![forbid(unsafe_code)]
 
+pub mod annotate;
 pub mod archive;
 pub mod bare_metal;
 pub mod bochs;
@@ -28,6 +30,8 @@ pub mod qemu;
 pub mod records;
 pub mod scene;
 pub mod setup;
+pub mod source_lines;
+pub mod symbols;
 pub mod toolchain;
 pub mod verdict;
 pub mod workspace;

@@ -1,16 +1,19 @@
 //! From a manifest to the files of a boot partition: builds what the scene names, reads the rest, checks it.
+use crate::annotate::Executables;
 use crate::archive::{Archive, PROGRAM_LIST, program_list};
 use crate::bare_metal::{self, Binaries, HYPERVISOR, Packages, USERLAND};
 use crate::c_kernel;
 use crate::elf;
 use crate::manifest::{Domain, Kernel, Located, Manifest, Module, Packed, Position};
 use crate::records::{self, ModuleIndexes};
+use crate::symbols;
 use abi::boot_image::NO_MODULE;
 use anyhow::{Context, Result, anyhow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Largest file that is packed.
 const MAX_FILE: u64 = 1 << 30;
@@ -53,6 +56,8 @@ pub struct BootFiles {
     pub hypervisor: Vec<u8>,
     /// The boot modules in their order; the first one holds the records.
     pub modules: Vec<BootModule>,
+    /// What was packed, whole: for the source lines of records.
+    pub executables: Executables,
 }
 
 /// One boot module.
@@ -96,7 +101,7 @@ impl<'a> Recipe<'a> {
 }
 
 /// Kernels that were compiled from these sources.
-type Compiled = BTreeMap<Vec<String>, Vec<u8>>;
+type Compiled = BTreeMap<Vec<String>, Arc<[u8]>>;
 
 fn compile(manifest: &Manifest, source: &Source) -> Result<Compiled> {
     let mut compiled = Compiled::new();
@@ -111,7 +116,7 @@ fn compile(manifest: &Manifest, source: &Source) -> Result<Compiled> {
         let bytes = c_kernel::compile(&files).map_err(|what| source.error(kernel.at, what))?;
         elf::check_kernel(&bytes)
             .map_err(|what| source.error(kernel.at, format!("{} {what}", paths.join(", "))))?;
-        compiled.insert(paths.clone(), elf::without_sections(&bytes));
+        compiled.insert(paths.clone(), bytes.into());
     }
     Ok(compiled)
 }
@@ -180,15 +185,40 @@ fn package_of_kernel<'a>(name: &str, at: Position, source: &Source, known: &'a P
     })
 }
 
-fn kernel_file(kernel: &Located<Kernel>, source: &Source) -> Result<Option<(String, Vec<u8>)>> {
+/// A kernel as it is packed, and as its author built it.
+struct KernelFile {
+    label: String,
+    content: Vec<u8>,
+    whole: Arc<[u8]>,
+}
+
+impl KernelFile {
+    /// Without what no loader reads.
+    fn checked(label: &str, whole: Arc<[u8]>) -> Self {
+        Self {
+            label: label.to_owned(),
+            content: elf::without_sections(&whole),
+            whole,
+        }
+    }
+}
+
+fn kernel_file(kernel: &Located<Kernel>, source: &Source) -> Result<Option<KernelFile>> {
     match &kernel.value {
         Kernel::Workspace(_) | Kernel::Sources(_) => Ok(None),
         Kernel::File(path) => {
             let bytes = source.read(path, kernel.at)?;
             elf::check_kernel(&bytes).map_err(|what| source.error(kernel.at, format!("{path} {what}")))?;
-            Ok(Some((path.clone(), elf::without_sections(&bytes))))
+            Ok(Some(KernelFile::checked(path, bytes.into())))
         }
-        Kernel::Unchecked(path) => Ok(Some((path.clone(), source.read(path, kernel.at)?))),
+        Kernel::Unchecked(path) => {
+            let content = source.read(path, kernel.at)?;
+            Ok(Some(KernelFile {
+                label: path.clone(),
+                whole: content.as_slice().into(),
+                content,
+            }))
+        }
     }
 }
 
@@ -211,6 +241,14 @@ impl Modules {
             next
         })
     }
+
+    /// The index of the module with the names of an executable's functions; none if it has no symbol table.
+    fn symbols_of(&mut self, label: &str, whole: &[u8]) -> u32 {
+        match symbols::functions(whole) {
+            functions if functions.is_empty() => NO_MODULE,
+            functions => self.index_of(&format!("{label}-symbols"), symbols::to_bytes(&functions)),
+        }
+    }
 }
 
 fn assemble(
@@ -222,29 +260,48 @@ fn assemble(
 ) -> Result<BootFiles> {
     let mut modules = Modules::default();
     let mut indexes = Vec::new();
+    let mut executables = Executables {
+        hypervisor: Arc::clone(&binaries.get(HYPERVISOR, HYPERVISOR)?.bytes),
+        kernels: BTreeMap::new(),
+    };
     for domain in &manifest.domains {
-        let (label, kernel) = match (&domain.kernel.value, kernel_file(&domain.kernel, source)?) {
+        let KernelFile {
+            label,
+            content,
+            whole,
+        } = match (&domain.kernel.value, kernel_file(&domain.kernel, source)?) {
             (_, Some(file)) => file,
             (Kernel::Sources(paths), None) => {
                 let kernel = compiled.get(paths).context("a kernel was not compiled")?;
-                (paths.join(" "), kernel.clone())
+                KernelFile::checked(&paths.join(" "), Arc::clone(kernel))
             }
             (_, None) => workspace_kernel(domain, source, known, binaries)?,
         };
-        let kernel = modules.index_of(&label, kernel);
+        let kernel = modules.index_of(&label, content);
+        let symbols = modules.symbols_of(&label, &whole);
+        executables.kernels.insert(domain.name.clone(), whole);
         let guest = match guest_module(domain, source, binaries)? {
             Some(content) => modules.index_of(&format!("{}-module", domain.name), content),
             None => NO_MODULE,
         };
-        indexes.push(ModuleIndexes { kernel, guest });
+        indexes.push(ModuleIndexes {
+            kernel,
+            guest,
+            symbols,
+        });
     }
+    let symbols = modules.symbols_of(HYPERVISOR, &executables.hypervisor);
     let records = BootModule {
         label: "records".to_owned(),
-        content: records::to_bytes(manifest, &indexes),
+        content: records::to_bytes(manifest, &indexes, symbols),
     };
-    let hypervisor = elf::without_sections(&binaries.get(HYPERVISOR, HYPERVISOR)?.bytes);
+    let hypervisor = elf::without_sections(&executables.hypervisor);
     let modules = [records].into_iter().chain(modules.list).collect();
-    Ok(BootFiles { hypervisor, modules })
+    Ok(BootFiles {
+        hypervisor,
+        modules,
+        executables,
+    })
 }
 
 fn workspace_kernel(
@@ -252,7 +309,7 @@ fn workspace_kernel(
     source: &Source,
     known: &Packages,
     binaries: &Binaries,
-) -> Result<(String, Vec<u8>)> {
+) -> Result<KernelFile> {
     let Kernel::Workspace(name) = &domain.kernel.value else {
         return Err(anyhow!("the kernel of {} is a file", domain.name));
     };
@@ -260,7 +317,7 @@ fn workspace_kernel(
     let bytes = &binaries.get(package, name)?.bytes;
     elf::check_kernel(bytes)
         .map_err(|what| source.error(domain.kernel.at, format!("the kernel {name} {what}")))?;
-    Ok((name.clone(), elf::without_sections(bytes)))
+    Ok(KernelFile::checked(name, Arc::clone(bytes)))
 }
 
 fn guest_module(domain: &Domain, source: &Source, binaries: &Binaries) -> Result<Option<Vec<u8>>> {

@@ -2,18 +2,20 @@
 use crate::manifest::{Audit, Domain, Manifest};
 use abi::boot_image::{DomainRecord, FORMAT, Header, MAGIC, domain_flags, machine_flags};
 
-/// Which boot modules a domain uses; `guest` may be `abi::boot_image::NO_MODULE`.
+/// Which boot modules a domain uses; all but `kernel` may be `abi::boot_image::NO_MODULE`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ModuleIndexes {
     /// Of its kernel.
     pub kernel: u32,
     /// Of what is copied into it.
     pub guest: u32,
+    /// Of the names of its kernel's functions.
+    pub symbols: u32,
 }
 
-/// The whole module; `indexes` has one item for each domain.
+/// The whole module; `indexes` has one item for each domain, `symbols` is the module with the hypervisor's own names.
 #[must_use]
-pub fn to_bytes(manifest: &Manifest, indexes: &[ModuleIndexes]) -> Vec<u8> {
+pub fn to_bytes(manifest: &Manifest, indexes: &[ModuleIndexes], symbols: u32) -> Vec<u8> {
     let mut flags = 0;
     if manifest.until_others_ended {
         flags |= machine_flags::UNTIL_OTHERS_ENDED;
@@ -34,6 +36,8 @@ pub fn to_bytes(manifest: &Manifest, indexes: &[ModuleIndexes]) -> Vec<u8> {
         console_domain: manifest.console as u32,
         flags,
         audit_turns,
+        symbols_module: symbols,
+        pad: 0,
     };
     let mut bytes = header_bytes(&header);
     for (domain, indexes) in manifest.domains.iter().zip(indexes) {
@@ -60,6 +64,8 @@ fn record(domain: &Domain, indexes: ModuleIndexes) -> DomainRecord {
         restart: domain.restart.policy.raw(),
         restart_max: domain.restart.max,
         flags,
+        symbols_module: indexes.symbols,
+        pad: 0,
     }
 }
 
@@ -82,6 +88,8 @@ fn header_bytes(header: &Header) -> Vec<u8> {
         console_domain,
         flags,
         audit_turns,
+        symbols_module,
+        pad,
     } = *header;
     let mut bytes = magic.to_le_bytes().to_vec();
     for word in [
@@ -91,6 +99,8 @@ fn header_bytes(header: &Header) -> Vec<u8> {
         console_domain,
         flags,
         audit_turns,
+        symbols_module,
+        pad,
     ] {
         bytes.extend(word.to_le_bytes());
     }
@@ -108,11 +118,22 @@ fn record_bytes(record: &DomainRecord) -> Vec<u8> {
         restart,
         restart_max,
         flags,
+        symbols_module,
+        pad,
     } = *record;
     let mut bytes = name.to_vec();
     bytes.extend(command_line);
     bytes.extend(memory_frames.to_le_bytes());
-    for word in [kernel_module, guest_module, weight, restart, restart_max, flags] {
+    for word in [
+        kernel_module,
+        guest_module,
+        weight,
+        restart,
+        restart_max,
+        flags,
+        symbols_module,
+        pad,
+    ] {
         bytes.extend(word.to_le_bytes());
     }
     bytes
@@ -149,10 +170,15 @@ mod tests {
             ModuleIndexes {
                 kernel: 1,
                 guest: NO_MODULE,
+                symbols: NO_MODULE,
             },
-            ModuleIndexes { kernel: 1, guest: 2 },
+            ModuleIndexes {
+                kernel: 1,
+                guest: 2,
+                symbols: 3,
+            },
         ];
-        let bytes = to_bytes(&manifest, &indexes);
+        let bytes = to_bytes(&manifest, &indexes, 4);
         (manifest, bytes)
     }
 
@@ -171,6 +197,7 @@ mod tests {
             size_of::<DomainRecord>()
         );
         assert_eq!(word(&bytes, offset_of!(Header, domain_count)), 2);
+        assert_eq!(word(&bytes, offset_of!(Header, symbols_module)), 4);
         assert_eq!(word(&bytes, offset_of!(Header, console_domain)), 1);
         assert_eq!(
             word(&bytes, offset_of!(Header, flags)),
@@ -201,6 +228,7 @@ mod tests {
         );
         let b = &a[size_of::<DomainRecord>()..];
         assert_eq!(word(b, offset_of!(DomainRecord, guest_module)), 2);
+        assert_eq!(word(b, offset_of!(DomainRecord, symbols_module)), 3);
         assert_eq!(word(b, offset_of!(DomainRecord, flags)), domain_flags::WITNESS);
     }
 }

@@ -7,6 +7,7 @@
 //! assert!(outcome.verdict.is_good(), "{}", outcome.report());
 //! # Ok::<(), anyhow::Error>(())
 //! ```
+use crate::annotate::{Annotator, Executables};
 use crate::bochs;
 use crate::console::{FeedFrom, Input, tail};
 use crate::emulator::{self, CommandLine, ConsoleEnd, Machine, Run, Said};
@@ -96,6 +97,7 @@ impl Scene {
             command,
             console,
             limit: options.limit,
+            executables: files.executables,
         })
     }
 
@@ -321,6 +323,7 @@ pub struct Prepared<'a> {
     command: CommandLine,
     console: ConsoleEnd,
     limit: Option<Duration>,
+    executables: Executables,
 }
 
 impl Prepared<'_> {
@@ -341,7 +344,12 @@ impl Prepared<'_> {
         };
         let mut console = String::new();
         let mut machine_lines = Vec::new();
+        let mut annotator = Annotator::new(self.executables);
         let end = emulator::run(&run, |line| {
+            let line = match line {
+                Said::Console(line) => Said::Console(annotator.line(&line).into_owned()),
+                machine => machine,
+            };
             said(&line);
             match line {
                 Said::Console(line) => {
@@ -475,6 +483,7 @@ mod tests {
         let files = BootFiles {
             hypervisor: Vec::new(),
             modules: Vec::new(),
+            executables: Executables::default(),
         };
         assert_eq!(machine_memory_mib(&manifest("4M"), &files), LEAST_MIB);
         let large = machine_memory_mib(&manifest("1G"), &files);

@@ -4,8 +4,8 @@
 
 /// Most ranges of RAM that are kept.
 pub(crate) const MAX_RANGES: usize = 64;
-/// Most boot modules.
-pub(crate) const MAX_MODULES: usize = 1 + 2 * abi::boot_image::MAX_DOMAINS;
+/// Most boot modules: the records and our own names, and three for each domain.
+pub(crate) const MAX_MODULES: usize = 2 + 3 * abi::boot_image::MAX_DOMAINS;
 /// What multiboot2 loaders pass in eax.
 const MULTIBOOT2: u32 = multiboot2::MAGIC;
 /// "xEn3" with the top bit set, the first word of PVH's start information.

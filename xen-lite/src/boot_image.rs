@@ -26,6 +26,7 @@ pub struct BootImage<'a> {
     console: u32,
     flags: u32,
     audit_turns: u32,
+    symbols_module: Option<u32>,
 }
 
 /// A checked domain of the manifest.
@@ -41,6 +42,8 @@ pub struct DomainSpec<'a> {
     pub kernel_module: u32,
     /// Boot module that is copied into the domain.
     pub guest_module: Option<u32>,
+    /// Boot module with the names of the kernel's functions.
+    pub symbols_module: Option<u32>,
     /// Share of the CPU, not 0.
     pub weight: u16,
     /// When it is started again.
@@ -90,6 +93,13 @@ impl<'a> BootImage<'a> {
             return Err(at("flags", Problem::Unknown));
         }
         let audit_turns = word("audit_turns", offset_of!(Header, audit_turns))?;
+        let symbols_module = word("symbols_module", offset_of!(Header, symbols_module))?;
+        if symbols_module != NO_MODULE && symbols_module >= modules {
+            return Err(at("symbols_module", Problem::OutOfRange));
+        }
+        if word("pad", offset_of!(Header, pad))? != 0 {
+            return Err(at("pad", Problem::Unknown));
+        }
         let records = bytes
             .get(size_of::<Header>()..)
             .ok_or(at("header", Problem::Truncated))?;
@@ -100,6 +110,7 @@ impl<'a> BootImage<'a> {
             console,
             flags,
             audit_turns,
+            symbols_module: (symbols_module != NO_MODULE).then_some(symbols_module),
         };
         image.check_records()?;
         Ok(image)
@@ -132,6 +143,12 @@ impl<'a> BootImage<'a> {
     #[must_use]
     pub const fn console_domain(&self) -> u32 {
         self.console
+    }
+
+    /// Boot module with the names of the hypervisor's own functions.
+    #[must_use]
+    pub const fn symbols_module(&self) -> Option<u32> {
+        self.symbols_module
     }
 
     /// The machine ends when all but the witnesses have.
@@ -211,12 +228,20 @@ impl<'a> BootImage<'a> {
         if flags & !(domain_flags::RECORD_LINE | domain_flags::WITNESS) != 0 {
             return Err(at("flags", Problem::Unknown));
         }
+        let symbols_module = word("symbols_module", offset_of!(DomainRecord, symbols_module))?;
+        if symbols_module != NO_MODULE && symbols_module >= self.modules {
+            return Err(at("symbols_module", Problem::OutOfRange));
+        }
+        if word("pad", offset_of!(DomainRecord, pad))? != 0 {
+            return Err(at("pad", Problem::Unknown));
+        }
         Ok(DomainSpec {
             name,
             command_line,
             memory_frames,
             kernel_module,
             guest_module: (guest_module != NO_MODULE).then_some(guest_module),
+            symbols_module: (symbols_module != NO_MODULE).then_some(symbols_module),
             weight,
             restart,
             restart_max,

@@ -12,6 +12,7 @@
 
 pub mod death;
 pub mod pace;
+pub mod symbols;
 
 use crate::addr::Level;
 use crate::console::text::Safe;

@@ -44,6 +44,11 @@ fn record(name: &str) -> Vec<u8> {
         offset_of!(DomainRecord, flags),
         &domain_flags::WITNESS.to_le_bytes(),
     );
+    put(
+        &mut bytes,
+        offset_of!(DomainRecord, symbols_module),
+        &2u32.to_le_bytes(),
+    );
     bytes
 }
 
@@ -54,7 +59,7 @@ fn image(names: &[&str]) -> Vec<u8> {
     put(
         &mut bytes,
         offset_of!(Header, record_size),
-        &1088u32.to_le_bytes(),
+        &1096u32.to_le_bytes(),
     );
     put(
         &mut bytes,
@@ -82,16 +87,23 @@ fn error(offset: usize, value: &[u8]) -> (Option<u32>, &'static str, Problem) {
 fn a_good_image_is_read_field_by_field() {
     let mut bytes = image(&["web", "a.b_c-D9"]);
     put(&mut bytes, offset_of!(Header, audit_turns), &300u32.to_le_bytes());
+    put(
+        &mut bytes,
+        offset_of!(Header, symbols_module),
+        &1u32.to_le_bytes(),
+    );
     let image = BootImage::parse(&bytes, MODULES).unwrap();
     assert_eq!((image.domain_count(), image.console_domain()), (2, 0));
     assert!(image.audit_each_end() && !image.until_others_ended());
     assert_eq!(image.audit_turns(), 300);
+    assert_eq!(image.symbols_module(), Some(1));
     let web = DomainSpec {
         name: "web",
         command_line: b"cases=a,b",
         memory_frames: 8192,
         kernel_module: 1,
         guest_module: Some(3),
+        symbols_module: Some(2),
         weight: 256,
         restart: RestartPolicy::OnCrash,
         restart_max: 7,
@@ -136,6 +148,11 @@ fn each_field_of_the_header_is_checked() {
         error(offset_of!(Header, flags), &4u32.to_le_bytes()),
         (None, "flags", Unknown)
     );
+    assert_eq!(
+        error(offset_of!(Header, symbols_module), &MODULES.to_le_bytes()),
+        (None, "symbols_module", OutOfRange)
+    );
+    assert_eq!(error(offset_of!(Header, pad), &[1]), (None, "pad", Unknown));
 }
 
 #[test]
@@ -198,6 +215,13 @@ fn each_field_of_a_record_is_checked() {
             Unknown,
         ),
         (offset_of!(DomainRecord, flags), &[4, 0, 0, 0], "flags", Unknown),
+        (
+            offset_of!(DomainRecord, symbols_module),
+            &[4, 0, 0, 0],
+            "symbols_module",
+            OutOfRange,
+        ),
+        (offset_of!(DomainRecord, pad), &[1, 0, 0, 0], "pad", Unknown),
     ];
     for (offset, value, field, problem) in cases {
         let second = RECORD + size_of::<DomainRecord>();

@@ -89,6 +89,7 @@ impl Machine {
             memory_frames: PAGES,
             kernel_module: 1,
             guest_module: None,
+            symbols_module: None,
             weight: 1,
             restart: RestartPolicy::Never,
             restart_max: 0,

@@ -64,6 +64,7 @@ impl Guest {
             memory_frames: u64::from(FRAMES),
             kernel_module: 1,
             guest_module: None,
+            symbols_module: None,
             weight: 1,
             restart: RestartPolicy::Never,
             restart_max: 0,

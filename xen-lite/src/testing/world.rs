@@ -39,6 +39,7 @@ fn spec(index: u16) -> DomainSpec<'static> {
         memory_frames: u64::from(FRAMES) + 2,
         kernel_module: 0,
         guest_module: None,
+        symbols_module: None,
         weight: 1,
         restart: RestartPolicy::Never,
         restart_max: 0,
