@@ -8,6 +8,7 @@ use abi::reason::Reason;
 use abi::trap::BounceFrame;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
+use xen_lite::crash::backtrace::{Backtrace, GuestStack, Start};
 use xen_lite::crash::death::{Death, interrupted};
 use xen_lite::crash::{CrashRecord, Delivery, Walk, WalkLine};
 use xen_lite::domain::Domain;
@@ -154,9 +155,22 @@ pub(crate) fn record(machine: &mut Machine, index: usize, death: &Death) {
         Smep::Off
     };
     let length = length(machine, index);
+    let symbols = machine.symbols(index);
     let Some(domain) = machine.domains.get(index) else {
         return;
     };
+    let backtrace = death.registers.map(|registers| {
+        let mut stack = GuestStack {
+            frames: &machine.world.frames,
+            mem: &mut machine.world.mem,
+            domain: &domain.memory,
+            symbols,
+        };
+        match Start::of(&registers, death.arrival, &mut stack) {
+            Some(start) => Backtrace::follow(start, &mut stack),
+            None => Backtrace::GONE,
+        }
+    });
     let walk = death
         .walked
         .zip(domain.memory.root())
@@ -206,6 +220,8 @@ pub(crate) fn record(machine: &mut Machine, index: usize, death: &Death) {
         }),
         registers: death.registers,
         recent: Some(&domain.recorder),
+        backtrace: backtrace.as_ref(),
+        symbols,
         ..CrashRecord::new(domain.identity(), death.reason)
     };
     tell(&mut machine.terminal, &record, length);

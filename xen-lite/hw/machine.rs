@@ -24,6 +24,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use xen_lite::addr::Mfn;
 use xen_lite::boot_image::BootImage;
+use xen_lite::crash::symbols::Symbols;
 use xen_lite::domain::Domain;
 use xen_lite::hypercall::World;
 use xen_lite::paging::Sampling;
@@ -128,6 +129,16 @@ impl Machine {
     #[inline]
     pub(crate) fn running_index(&self) -> usize {
         self.loaded.0
+    }
+
+    /// The names of the functions of a domain's kernel.
+    pub(crate) fn symbols(&self, index: usize) -> Symbols<'static> {
+        let module = self
+            .domains
+            .get(index)
+            .and_then(|domain| domain.config.symbols_module);
+        let module = module.and_then(|module| self.modules.get(module as usize));
+        module.map_or(Symbols::NONE, |module| Symbols::parse(module))
     }
 
     /// The domain that was entered from.

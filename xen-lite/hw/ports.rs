@@ -4,15 +4,15 @@ use crate::serial::Uart;
 use core::fmt::{self, Write};
 use spin::{Mutex, MutexGuard};
 use xen_lite::console::port::{LOW_BYTES, Port};
+use xen_lite::crash::MOST_BYTES;
 use xen_lite::record::Record;
 
 /// What may wait for people: some records of kills.
 const PEOPLE_BYTES: usize = 16 * 1024;
 /// What may wait for machines.
 const MACHINE_BYTES: usize = 8 * 1024;
-/// Room that the longest record of a kill finds enough; who finds little waiting has it.
-const RECORD_ROOM: usize = 8 * 1024;
-const _: () = assert!(PEOPLE_BYTES - LOW_BYTES >= RECORD_ROOM);
+/// Who finds little waiting has room for the longest record of a kill.
+const _: () = assert!(PEOPLE_BYTES - LOW_BYTES >= MOST_BYTES);
 /// Room for the longest lines of one end, or one start.
 pub(crate) const LINE_ROOM: usize = 1024;
 /// How long the machine goes on without a look at a port that has something to send: what a FIFO holds takes 1.4 ms.

@@ -2,7 +2,8 @@
 //!
 //! It is written from facts that were collected at the kill. A fact that does not apply, or that a nested fault has
 //! destroyed, is `None` and is left out or called gone: nothing here is invented. Nothing in it can be mistaken for
-//! something else: the only words of a guest's are its name, whose characters are restricted, and numbers.
+//! something else: the only words of a guest's are its name, whose characters are restricted, the names of its functions,
+//! which are escaped and cut, and numbers. So a record is never longer than [`MOST_BYTES`].
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -10,6 +11,7 @@
     clippy::panic
 )]
 
+pub mod backtrace;
 pub mod death;
 pub mod pace;
 pub mod symbols;
@@ -23,7 +25,12 @@ use abi::hypercall::Hypercall;
 use abi::mmu::PteFlags;
 use abi::reason::Reason;
 use abi::trap::vector;
+use backtrace::Backtrace;
 use core::fmt::{self, Display, Formatter};
+use symbols::{Named, Symbols};
+
+/// More than any record takes on the console, with what stands before each line.
+pub const MOST_BYTES: usize = 12 * 1024;
 
 /// Who died: the keys that begin every machine line about a domain.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +136,10 @@ pub struct CrashRecord<'a> {
     pub registers: Option<Registers>,
     /// Its last entries into the hypervisor.
     pub recent: Option<&'a Recorder>,
+    /// Who called whom in its kernel.
+    pub backtrace: Option<&'a Backtrace>,
+    /// The names of its kernel's functions.
+    pub symbols: Symbols<'a>,
 }
 
 impl<'a> CrashRecord<'a> {
@@ -146,6 +157,8 @@ impl<'a> CrashRecord<'a> {
             walk: None,
             registers: None,
             recent: None,
+            backtrace: None,
+            symbols: Symbols::NONE,
         }
     }
 
@@ -247,10 +260,11 @@ impl Display for Explanation<'_> {
             writeln!(f, "  code       {code}")?;
         }
         if let Some(delivery) = record.delivery {
-            write_delivery(f, delivery)?;
+            write_delivery(f, delivery, &record.symbols)?;
         }
         if let Some(entry_point) = record.entry_point {
-            writeln!(f, "  entry      {entry_point:#x} could not be fetched")?;
+            let entry_point = Named(&record.symbols, entry_point);
+            writeln!(f, "  entry      {entry_point} could not be fetched")?;
         }
         if let Some(fault) = record.fault {
             write_fault(f, fault)?;
@@ -261,20 +275,23 @@ impl Display for Explanation<'_> {
         if let Some(recent) = record.recent {
             write_recent(f, recent)?;
         }
+        if let Some(backtrace) = record.backtrace {
+            write!(f, "{}", backtrace.lines(record.symbols))?;
+        }
         record
             .registers
             .map_or(Ok(()), |registers| write_registers(f, &registers))
     }
 }
 
-fn write_delivery(f: &mut Formatter<'_>, delivery: Delivery) -> fmt::Result {
+fn write_delivery(f: &mut Formatter<'_>, delivery: Delivery, symbols: &Symbols<'_>) -> fmt::Result {
     write!(f, "  delivering {}", Vector(delivery.vector))?;
     if let Some(error_code) = delivery.error_code {
         write!(f, " error {error_code:#x}")?;
     }
     match (delivery.selector, delivery.handler) {
-        (Some(selector), Some(handler)) => write!(f, " to {selector:#x}:{handler:#x}")?,
-        (None, Some(handler)) => write!(f, " to {handler:#x}")?,
+        (Some(selector), Some(handler)) => write!(f, " to {selector:#x}:{}", Named(symbols, handler))?,
+        (None, Some(handler)) => write!(f, " to {}", Named(symbols, handler))?,
         (_, None) => write!(f, ", no handler is registered")?,
     }
     match delivery.stack {

@@ -68,7 +68,14 @@ const RECORDS: &[(&str, Reason, &[&str])] = &[
     (
         "page-fault-handler-paged-out",
         Reason::HandlerNotPresent,
-        &["page walk", "not present", "#PF (vector 14)", "rax 0x"],
+        &[
+            "page walk",
+            "not present",
+            "#PF (vector 14)",
+            "rax 0x",
+            // This handler was put together at run time.
+            "(in no function of its executable) could not be fetched",
+        ],
     ),
     (
         "handler-no-execute",
@@ -96,7 +103,23 @@ const RECORDS: &[(&str, Reason, &[&str])] = &[
         Reason::ReturnFrameInvalid,
         &["#NP (vector 11)", "cs 0x81"],
     ),
-    ("guest-panic", Reason::GuestPanic, &["guest-panic"]),
+    (
+        "syscall-entry-paged-out",
+        Reason::CallbackNotPresent,
+        &[", a program in ring 3\n", "ends: a program's calls"],
+    ),
+    (
+        "guest-panic",
+        Reason::GuestPanic,
+        &[
+            "backtrace  at 0xffffffff8",
+            "<guests::runtime::call::shutdown+0x",
+            "<suite::handlers::guest_panic+0x",
+            "> at tests/guests/hw/suite/handlers.rs:",
+            "ends: the outermost frame",
+            "rax gone rbx 0x",
+        ],
+    ),
 ];
 
 #[test]

@@ -2,7 +2,8 @@
 use super::{Machine, machine};
 use crate::{crash, entry, switcher};
 use abi::reason::Reason;
-use abi::trap::vector;
+use abi::trap::{has_error_code, vector};
+use xen_lite::crash::backtrace::Arrival;
 use xen_lite::crash::death::{Death, Obituary};
 use xen_lite::domain::End;
 use xen_lite::guest_mem;
@@ -93,6 +94,14 @@ impl Machine {
             rip: registers.rip,
             error_code: registers.error,
         };
+        let arrival = match domain.vcpu.traps.vector_at(registers.rip) {
+            Some(vector) => match domain.vcpu.traps.handler(vector) {
+                Handler::Direct { .. } if !has_error_code(vector) => Arrival::WithoutErrorCode,
+                _ => Arrival::WithErrorCode,
+            },
+            None if domain.vcpu.syscall_entry == Some(registers.rip) => Arrival::Syscall,
+            None => Arrival::WithErrorCode,
+        };
         let upcall = domain.vcpu.upcall.map_or(0, |upcall| upcall.address);
         let callbacks = [domain.vcpu.syscall_entry.unwrap_or(0), upcall];
         let registered = EntryPoint::at(registers.rip, &domain.vcpu.traps, &callbacks);
@@ -121,7 +130,7 @@ impl Machine {
                 };
                 let death = Death::new(reason)
                     .fault(fault)
-                    .entry_point(registers.rip)
+                    .entry_point(registers.rip, arrival)
                     .walked(registers.rip, guest_mem::Access::Fetch(guest_mem::Smep::On))
                     .registers(&registers);
                 let death = match registered {

@@ -203,7 +203,8 @@ impl Machine {
                 reason: ShutdownReason::Crash,
                 code,
             } => {
-                self.kill(Death::new(Reason::GuestPanic).code(code));
+                let death = Death::new(Reason::GuestPanic).code(code).caller(registers);
+                self.kill(death)
             }
             Outcome::Shutdown { reason, code } => {
                 let index = self.running_index();

@@ -1,5 +1,6 @@
 //! Why a guest was killed, as it was found; the record is made of it when there is room to write it.
 use super::Delivery;
+use super::backtrace::Arrival;
 use crate::domain::build::BuildError;
 use crate::guest_mem::Access;
 use crate::switcher::Registers;
@@ -32,6 +33,8 @@ pub struct Death {
     pub delivery: Option<Delivery>,
     /// An entry point that could not be fetched.
     pub entry_point: Option<u64>,
+    /// How it was reached.
+    pub arrival: Option<Arrival>,
     /// What it said itself.
     pub code: Option<u64>,
     /// The address whose walk is shown, and what was wanted of it.
@@ -49,6 +52,7 @@ impl Death {
             fault: None,
             delivery: None,
             entry_point: None,
+            arrival: None,
             code: None,
             walked: None,
             registers: None,
@@ -69,10 +73,11 @@ impl Death {
         self
     }
 
-    /// An entry point that could not be fetched.
+    /// An entry point that could not be fetched, and how it was reached.
     #[must_use]
-    pub const fn entry_point(mut self, address: u64) -> Self {
+    pub const fn entry_point(mut self, address: u64, arrival: Arrival) -> Self {
         self.entry_point = Some(address);
+        self.arrival = Some(arrival);
         self
     }
 
@@ -103,6 +108,19 @@ impl Death {
         } = *registers;
         self.registers = Some(interrupted(registers, [rip, cs, rflags, rsp, ss].map(Some)));
         self
+    }
+
+    /// The guest as it made a hypercall: those registers are gone that a call changes.
+    #[must_use]
+    pub fn caller(self, registers: &Registers) -> Self {
+        let mut death = self.registers(registers);
+        if let Some(super::Registers { general, .. }) = &mut death.registers {
+            let [rax, _, rcx, rdx, rsi, rdi, _, r8, r9, r10, r11, ..] = general;
+            for register in [rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11] {
+                *register = None;
+            }
+        }
+        death
     }
 }
 

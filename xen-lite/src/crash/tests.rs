@@ -231,3 +231,118 @@ fn the_last_entries_are_told_by_name_oldest_first() {
     assert_eq!(text.matches("sched_op").count(), 16);
     assert!(text.lines().all(|line| line.len() < 120), "{text}");
 }
+
+#[test]
+fn a_record_names_the_handler_and_shows_who_called_whom() {
+    use super::symbols::tests::module;
+    let names = module(&[
+        (0x10_0000, 0x100, "page_fault_handler"),
+        (0x10_1000, 0x100, "work"),
+    ]);
+    let backtrace = Backtrace::GONE;
+    let record = CrashRecord {
+        delivery: Some(Delivery {
+            vector: 14,
+            handler: Some(0x10_0000),
+            selector: Some(0x19),
+            ..Delivery::default()
+        }),
+        entry_point: Some(0x10_0000),
+        backtrace: Some(&backtrace),
+        symbols: Symbols::parse(&names),
+        ..CrashRecord::new(BAD, Reason::HandlerNotPresent)
+    };
+    let text = record.explanation().to_string();
+    for line in [
+        "  delivering #PF (vector 14) to 0x19:0x100000 <page_fault_handler+0x0>\n",
+        "  entry      0x100000 <page_fault_handler+0x0> could not be fetched\n",
+        "  backtrace  none: ",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+/// The longest of everything: each frame in a function whose name is nothing but what has to be escaped.
+#[test]
+fn no_record_is_longer_than_is_promised() {
+    use super::backtrace::{Ring, Stack, Start};
+    use super::symbols::{MOST_SHOWN, tests::module};
+    struct Deep;
+    impl Stack for Deep {
+        fn frame(&mut self, at: u64) -> Option<[u64; 2]> {
+            Some([at + 16, u64::MAX])
+        }
+        fn is_code(&self, _: u64) -> bool {
+            true
+        }
+    }
+    let name = "\x1b".repeat(MOST_SHOWN);
+    let names = module(&[(1 << 63, u32::MAX, &name), (u64::MAX - 15, 16, &name)]);
+    let most = u64::MAX - 15; // 16-aligned
+    let start = Start {
+        rip: Some(most),
+        interrupted: Some(most),
+        ring: Ring::Kernel,
+        rsp: most - 0x1000,
+        rbp: most - 0x1000,
+    };
+    let backtrace = Backtrace::follow(start, &mut Deep);
+    assert_eq!(backtrace.callers().len(), super::backtrace::MOST_FRAMES);
+    let mut recent = Recorder::new();
+    for _ in 0..16 {
+        recent.add(Event::Hypercall(u64::MAX >> 1));
+    }
+    let line = WalkLine {
+        level: Level::L1,
+        index: 511,
+        entry: u64::MAX,
+    };
+    let name = "n".repeat(31);
+    for reason in Reason::ALL {
+        let record = CrashRecord {
+            fault: Some(Fault {
+                vector: 14,
+                error_code: u64::MAX,
+                cr2: u64::MAX,
+            }),
+            delivery: Some(Delivery {
+                vector: 14,
+                error_code: Some(u64::MAX),
+                handler: Some(most),
+                selector: Some(u16::MAX),
+                stack: Some(u64::MAX),
+            }),
+            entry_point: Some(most),
+            code: Some(u64::MAX),
+            walk: Some(Walk {
+                address: u64::MAX,
+                lines: &[line; 4],
+                stopped: Some((3, "read-only: the frame cannot be written, or something longer")),
+            }),
+            registers: Some(Registers {
+                general: [Some(u64::MAX); 15],
+                rip: Some(u64::MAX),
+                cs: Some(u64::MAX),
+                rflags: Some(u64::MAX),
+                rsp: Some(u64::MAX),
+                ss: Some(u64::MAX),
+            }),
+            recent: Some(&recent),
+            backtrace: Some(&backtrace),
+            symbols: Symbols::parse(&names),
+            ..CrashRecord::new(
+                Identity {
+                    domain: u16::MAX,
+                    name: &name,
+                    incarnation: u32::MAX,
+                },
+                *reason,
+            )
+        };
+        let text = record.explanation().to_string();
+        let shown = text.len() + text.lines().count() * "(xen-lite) \r".len();
+        assert!(shown <= MOST_BYTES, "{shown} bytes");
+        // The names are in it: this is the long one.
+        assert!(shown > MOST_BYTES / 2, "{shown} bytes");
+    }
+}
