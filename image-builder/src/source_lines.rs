@@ -27,16 +27,31 @@ impl SourceLines {
         Some(Self { context })
     }
 
-    /// `tests/guests/hw/witness.rs:17`: the file without what depends on this machine.
+    /// `tests/guests/hw/witness.rs:17`: the file without what depends on this machine. Where calls were inlined, the
+    /// innermost that is not Rust's own library.
     #[must_use]
     pub fn place(&self, address: u64) -> Option<String> {
-        let location = self.context.find_location(address).ok()??;
-        let file = portable(location.file?);
-        Some(match location.line {
-            Some(line) => format!("{file}:{line}"),
-            None => file,
-        })
+        let mut frames = self.context.find_frames(address).skip_all_loads().ok()?;
+        let mut innermost = None;
+        while let Ok(Some(frame)) = frames.next() {
+            let Some(place) = frame.location.as_ref().and_then(shown) else {
+                continue;
+            };
+            if !place.starts_with("library/") {
+                return Some(place);
+            }
+            innermost = innermost.or(Some(place));
+        }
+        innermost
     }
+}
+
+fn shown(location: &addr2line::Location<'_>) -> Option<String> {
+    let file = portable(location.file?);
+    Some(match location.line {
+        Some(line) => format!("{file}:{line}"),
+        None => file,
+    })
 }
 
 /// A path without the directories that are of this machine alone: the workspace's own files are relative to it, those of

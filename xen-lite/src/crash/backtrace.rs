@@ -101,7 +101,7 @@ impl Start {
         Some(Self {
             rip: registers.rip,
             interrupted: came_from.map(|[rip, _]| rip),
-            ring: if cs & 3 == 3 { Ring::Program } else { Ring::Kernel },
+            ring: if cs & 3 == 1 { Ring::Kernel } else { Ring::Program },
             rsp,
             rbp: rbp?,
         })
