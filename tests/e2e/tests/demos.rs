@@ -1,4 +1,5 @@
 //! Every scene in `demos/` is a test: it ends as it says.
+use abi::reason::Reason;
 use image_builder::scene::{Options, Scene};
 use image_builder::workspace;
 use std::fs;
@@ -28,6 +29,27 @@ fn every_demo_ends_as_it_says() {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// What no guest brings about by itself: a person does, and a processor might.
+const NOT_BY_A_GUEST: [Reason; 2] = [Reason::Destroyed, Reason::DoubleFault];
+
+#[test]
+fn every_way_to_die_that_a_guest_has_is_a_scene() {
+    let scenes: Vec<String> = demos()
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    for reason in Reason::ALL
+        .iter()
+        .filter(|reason| !NOT_BY_A_GUEST.contains(reason))
+    {
+        let end = format!("\"killed:{}\"", reason.name());
+        assert!(
+            scenes.iter().any(|scene| scene.contains(&end)),
+            "no scene shows {end}"
+        );
+    }
 }
 
 #[test]

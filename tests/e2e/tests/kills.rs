@@ -73,14 +73,24 @@ const RECORDS: &[(&str, Reason, &[&str])] = &[
             "not present",
             "#PF (vector 14)",
             "rax 0x",
-            // This handler was put together at run time.
-            "(in no function of its executable) could not be fetched",
+            " to 0x19:0xffffffff8",
+            "<suite::handlers::page_fault_handler+0x0> could not be fetched",
+            "interrupted 0xffffffff8",
+            "<suite::handlers::touch+0x",
+            "<suite::handlers::page_fault_paged_out+0x",
+            "ends: the outermost frame",
         ],
     ),
     (
         "handler-no-execute",
         Reason::HandlerNotExecutable,
-        &["page walk", "no-execute", "fetch"],
+        // This handler was put together at run time.
+        &[
+            "page walk",
+            "no-execute",
+            "fetch",
+            "(in no function of its executable) could not be fetched",
+        ],
     ),
     (
         "stack-absent",

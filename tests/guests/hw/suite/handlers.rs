@@ -62,8 +62,26 @@ fn bounced_paged_out(run: u32) {
     paged_out(BUT_PAGE_FAULT[run as usize]);
 }
 
+/// A handler that the linker has put in a page of its own.
+#[unsafe(naked)]
+#[unsafe(link_section = ".page_of_text.page_fault_handler")]
+extern "C" fn page_fault_handler() {
+    core::arch::naked_asm!("push {vector}", "jmp guest_trap_common", vector = const vector::PF)
+}
+
+/// Faults, as any code of a kernel may.
+#[inline(never)]
+fn touch(page: u64) {
+    check_eq!(memory::peek(page), 0, "nothing is there to be read");
+}
+
 fn page_fault_paged_out(_: u32) {
-    paged_out(vector::PF);
+    let handler = page_fault_handler as *const () as u64;
+    register(bounced(vector::PF, handler));
+    works(&instructions(vector::PF), vector::PF);
+    memory::unmap(handler);
+    touch(memory::kernel_area(1));
+    check!(false, "the guest is dead, yet it goes on");
 }
 
 fn direct_absent(run: u32) {
