@@ -1,5 +1,5 @@
-//! Basic regular expressions of POSIX, as `grep` takes them: `.` `*` `[...]` `^` `$` `\(...\)` `\{m,n\}`, and GNU's
-//! `\+` `\?` `\|`; back-references are not there.
+//! Regular expressions of POSIX, as `grep` takes them. Basic ones: `.` `*` `[...]` `^` `$` `\(...\)` `\{m,n\}`, and GNU's
+//! `\+` `\?` `\|`; extended ones have these without the backslash. Back-references are not there.
 //!
 //! A pattern becomes a small machine whose states are all followed at once (Thompson's construction), so that no
 //! pattern takes more than the product of its length and the text's.
@@ -47,6 +47,15 @@ pub enum Case {
     Ignored,
 }
 
+/// What a special character looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Syntax {
+    /// `\(`, `\|`, `\{` and so on.
+    Basic,
+    /// `(`, `|`, `{`; with a backslash they are themselves.
+    Extended,
+}
+
 /// A regular expression, ready to be searched for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Regex {
@@ -59,12 +68,16 @@ const MOST_STEPS: usize = 20_000;
 const DEPTH: usize = 50;
 
 impl Regex {
-    /// Reads a basic regular expression.
+    /// Reads a regular expression.
     ///
     /// # Errors
     /// What to say.
-    pub fn new(text: &[u8], case: Case) -> Result<Self, String> {
-        let mut reader = Reader { rest: text, depth: 0 };
+    pub fn new(text: &[u8], syntax: Syntax, case: Case) -> Result<Self, String> {
+        let mut reader = Reader {
+            rest: text,
+            depth: 0,
+            syntax,
+        };
         let node = reader.either()?;
         if !reader.rest.is_empty() {
             return Err("Unmatched ) or \\)".into());
@@ -259,6 +272,7 @@ fn set(steps: &mut [Step], place: usize, step: Step) {
 struct Reader<'a> {
     rest: &'a [u8],
     depth: usize,
+    syntax: Syntax,
 }
 
 impl Reader<'_> {
@@ -270,13 +284,47 @@ impl Reader<'_> {
         true
     }
 
+    /// What follows `byte` where it stands next and is special, in a syntax that has it with a backslash or without.
+    fn past_special<'b>(&self, text: &'b [u8], byte: u8) -> Option<&'b [u8]> {
+        match self.syntax {
+            Syntax::Basic => text.strip_prefix(&[b'\\', byte]),
+            Syntax::Extended => text.strip_prefix(&[byte]),
+        }
+    }
+
+    fn is_special(&self, text: &[u8], byte: u8) -> bool {
+        self.past_special(text, byte).is_some()
+    }
+
+    fn eat_special(&mut self, byte: u8) -> bool {
+        match self.past_special(self.rest, byte) {
+            Some(rest) => self.rest = rest,
+            None => return false,
+        }
+        true
+    }
+
+    /// A brace that begins no bounds is itself in an extended expression.
+    fn eat_bounds(&mut self) -> bool {
+        let begins = match (self.syntax, self.rest) {
+            (Syntax::Extended, [b'{', next, ..]) => next.is_ascii_digit() || *next == b',',
+            (Syntax::Extended, _) => false,
+            (Syntax::Basic, _) => true,
+        };
+        begins && self.eat_special(b'{')
+    }
+
+    fn ends_sequence(&self, text: &[u8]) -> bool {
+        text.is_empty() || self.is_special(text, b'|') || self.is_special(text, b')')
+    }
+
     fn either(&mut self) -> Result<Node, String> {
         if self.depth == DEPTH {
             return Err("Regular expression too big".into());
         }
         self.depth += 1;
         let mut nodes = Vec::from([self.sequence()?]);
-        while self.eat(b"\\|") {
+        while self.eat_special(b'|') {
             nodes.push(self.sequence()?);
         }
         self.depth -= 1;
@@ -285,19 +333,25 @@ impl Reader<'_> {
 
     fn sequence(&mut self) -> Result<Node, String> {
         let mut nodes = Vec::new();
-        if self.eat(b"^") {
-            nodes.push(Node::Begin);
-        }
+        let is_extended = self.syntax == Syntax::Extended;
         let mut is_first = true;
         loop {
-            let at_end = matches!(self.rest, [] | [b'\\', b'|' | b')', ..]);
-            if at_end {
+            if self.ends_sequence(self.rest) {
                 return Ok(Node::Sequence(nodes));
             }
-            if matches!(self.rest, [b'$'] | [b'$', b'\\', b'|' | b')', ..]) {
-                self.eat(b"$");
-                nodes.push(Node::End);
-                continue;
+            // In a basic expression they are anchors at its edges alone.
+            match self.rest {
+                [b'^', rest @ ..] if is_extended || nodes.is_empty() => {
+                    self.rest = rest;
+                    nodes.push(Node::Begin);
+                    continue;
+                }
+                [b'$', rest @ ..] if is_extended || self.ends_sequence(rest) => {
+                    self.rest = rest;
+                    nodes.push(Node::End);
+                    continue;
+                }
+                _ => {}
             }
             // A star at the beginning is itself.
             let atom = if is_first && self.eat(b"*") {
@@ -311,9 +365,9 @@ impl Reader<'_> {
     }
 
     fn atom(&mut self) -> Result<Node, String> {
-        if self.eat(b"\\(") {
+        if self.eat_special(b'(') {
             let node = self.either()?;
-            return if self.eat(b"\\)") {
+            return if self.eat_special(b')') {
                 Ok(node)
             } else {
                 Err("Unmatched ( or \\(".into())
@@ -349,11 +403,11 @@ impl Reader<'_> {
         loop {
             let (least, most) = if self.eat(b"*") {
                 (0, None)
-            } else if self.eat(b"\\+") {
+            } else if self.eat_special(b'+') {
                 (1, None)
-            } else if self.eat(b"\\?") {
+            } else if self.eat_special(b'?') {
                 (0, Some(1))
-            } else if self.eat(b"\\{") {
+            } else if self.eat_bounds() {
                 self.bounds()?
             } else {
                 return Ok(node);
@@ -380,7 +434,7 @@ impl Reader<'_> {
     fn bounds(&mut self) -> Result<(usize, Option<usize>), String> {
         let least = self.count();
         let most = if self.eat(b",") { self.count() } else { least };
-        if !self.eat(b"\\}") {
+        if !self.eat_special(b'}') {
             return Err("Unmatched \\{".into());
         }
         let least = least.unwrap_or(0);
@@ -429,7 +483,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn occurs(regex: &str, line: &str) -> bool {
-        Regex::new(regex.as_bytes(), Case::Sensitive)
+        Regex::new(regex.as_bytes(), Syntax::Basic, Case::Sensitive)
             .unwrap()
             .occurs_in(line.as_bytes())
     }
@@ -460,24 +514,61 @@ mod tests {
             assert_eq!(occurs(regex, line), expected, "{regex} {line}");
         }
         for bad in ["[", "\\(", "\\)", "a\\{3", "a\\{3,1\\}", "\\", "[[:no:]]", "\\1"] {
-            assert!(Regex::new(bad.as_bytes(), Case::Sensitive).is_err(), "{bad}");
+            assert!(
+                Regex::new(bad.as_bytes(), Syntax::Basic, Case::Sensitive).is_err(),
+                "{bad}"
+            );
         }
-        assert!(Regex::new(b"aBc[d]", Case::Ignored).unwrap().occurs_in(b"AbCD"));
+        let ignoring = Regex::new(b"aBc[d]", Syntax::Basic, Case::Ignored).unwrap();
+        assert!(ignoring.occurs_in(b"AbCD"));
         assert!(Regex::fixed(b"a.c", Case::Sensitive).unwrap().occurs_in(b"xa.cx"));
+    }
+
+    #[test]
+    fn extended_expressions_are_those_of_grep() {
+        for (regex, line, expected) in [
+            ("^(fig|pear)$", "pear", true),
+            ("^(fig|pear)$", "pears", false),
+            ("^a+b?$", "aa", true),
+            ("^a+b?$", "b", false),
+            ("^(ab){2}c{1,}$", "ababcc", true),
+            ("a\\+b", "a+b", true),
+            ("\\(a\\)", "(a)", true),
+            ("a{x", "a{x", true),
+            ("x|^y", "zy", false),
+            ("(^a|b$)", "cb", true),
+            ("a|", "x", true),
+            ("()b", "b", true),
+        ] {
+            let read = Regex::new(regex.as_bytes(), Syntax::Extended, Case::Sensitive);
+            assert_eq!(
+                read.unwrap().occurs_in(line.as_bytes()),
+                expected,
+                "{regex} {line}"
+            );
+        }
+        for bad in ["(", ")", "a{3", "a{3,1}", "[", "\\", "((a)"] {
+            assert!(
+                Regex::new(bad.as_bytes(), Syntax::Extended, Case::Sensitive).is_err(),
+                "{bad}"
+            );
+        }
     }
 
     #[test]
     fn repetitions_of_repetitions_are_refused_or_quick() {
         let nested = b"\\(\\(\\(a\\{255\\}\\)\\{255\\}\\)\\{255\\}\\)\\{255\\}";
-        assert!(Regex::new(nested, Case::Sensitive).is_err());
+        assert!(Regex::new(nested, Syntax::Basic, Case::Sensitive).is_err());
         assert!(!occurs("\\(a*\\)*\\(a*\\)*b", &"a".repeat(2000)));
     }
 
     proptest! {
         #[test]
         fn no_expression_panics(regex: Vec<u8>, line: Vec<u8>) {
-            if let Ok(regex) = Regex::new(&regex, Case::Sensitive) {
-                let _ = regex.occurs_in(&line);
+            for syntax in [Syntax::Basic, Syntax::Extended] {
+                if let Ok(regex) = Regex::new(&regex, syntax, Case::Sensitive) {
+                    let _ = regex.occurs_in(&line);
+                }
             }
         }
 

@@ -1,5 +1,5 @@
-//! grep [-FEvicnqhHslx] [-e] PATTERN FILE...: the lines in which a basic regular expression (-F: a text) occurs. The code is
-//! 0 if there is one, 1 if there is none, 2 after an error.
+//! grep [-FEvicnqhHslx] [-e] PATTERN FILE...: the lines in which a basic regular expression (-E: an extended one; -F: a
+//! text) occurs. The code is 0 if there is one, 1 if there is none, 2 after an error.
 #![no_std]
 #![no_main]
 
@@ -10,20 +10,20 @@ use alloc::vec::Vec;
 use userland::files::{File, READ};
 use userland::io::{self, Input, Output, without_newline};
 use userland::options::Options;
-use userland::regex::{Case, Regex};
+use userland::regex::{Case, Regex, Syntax};
 use userland::text::Text;
 use userland::{Arguments, Errno, eprintln, options};
 
 userland::program!(main);
 
 fn main(arguments: Arguments) -> i32 {
-    let Some(mut options) = options::parse(arguments, b"FGvicnqhHslxe:") else {
+    let Some(mut options) = options::parse(arguments, b"FEGvicnqhHslxe:") else {
         return 2;
     };
     let text = match options.value(b'e') {
         Some(text) => text,
         None if options.operands.is_empty() => {
-            eprintln!("usage: grep [-Fvicnqhsl] PATTERN FILE...");
+            eprintln!("usage: grep [-FEvicnqhHslx] [-e] PATTERN FILE...");
             return 2;
         }
         None => options.operands.remove(0),
@@ -88,14 +88,18 @@ fn main(arguments: Arguments) -> i32 {
 }
 
 fn read(options: &Options, text: &[u8], case: Case) -> Result<Regex, alloc::string::String> {
-    match (options.has(b'F'), options.has(b'x')) {
-        (true, false) => Regex::fixed(text, case),
-        (true, true) => {
+    let basic = |text: &[u8]| Regex::new(text, Syntax::Basic, case);
+    let extended = |text: &[u8]| Regex::new(text, Syntax::Extended, case);
+    match (options.has(b'F'), options.has(b'E'), options.has(b'x')) {
+        (true, _, false) => Regex::fixed(text, case),
+        (true, _, true) => {
             let escaped: Vec<u8> = text.iter().flat_map(|byte| escape(*byte)).collect();
-            Regex::new(&[b"^", escaped.as_slice(), b"$"].concat(), case)
+            basic(&[b"^", escaped.as_slice(), b"$"].concat())
         }
-        (false, true) => Regex::new(&[b"^\\(", text, b"\\)$"].concat(), case),
-        (false, false) => Regex::new(text, case),
+        (false, true, true) => extended(&[b"^(", text, b")$"].concat()),
+        (false, true, false) => extended(text),
+        (false, false, true) => basic(&[b"^\\(", text, b"\\)$"].concat()),
+        (false, false, false) => basic(text),
     }
 }
 

@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "tail -n 2 a; tail -n +2 a; tail -c 4 a; tail -2 b; tail -n 0 a; tail -n 1 a b",
     "grep l a; grep -v l a; grep -c l a; grep -n e a b; grep -i ALPHA a; grep -q zzz a; echo $?; grep x none; echo $?",
     "grep '^a' a; grep 'a$' a; grep 'e.*a' a; grep '[0-9]' b; grep -F . b; grep '\\(l\\)\\{1,2\\}p' a; grep -l a a b",
+    "grep -E '^(alp|be)+' a; grep -E 'm{2}|t?h' a b; grep -Ex 'lp|no' a; grep -E 'a+(b' a; echo $?; grep -c -E '\\+|^$' a",
     "sort a; sort -r b; sort -n n; sort -u n; sort -nr n; cat a b | sort",
     "seq 3; seq 2 4; seq 5 -2 1; seq 3 1; seq x; echo $?",
     "mkdir d d/e; mkdir d; echo $?; mkdir -p d/x/y d; ls -R d; rmdir d; echo $?; rmdir d/e; ls d",
