@@ -6,6 +6,7 @@ use crate::c_kernel;
 use crate::elf;
 use crate::manifest::{Domain, Kernel, Located, Manifest, Module, Packed, Position};
 use crate::records::{self, ModuleIndexes};
+use crate::setup;
 use crate::symbols;
 use abi::boot_image::NO_MODULE;
 use anyhow::{Context, Result, anyhow};
@@ -152,6 +153,9 @@ fn packages_of(manifest: &Manifest, source: &Source, known: &Packages) -> Result
                 }
                 for file in files.values() {
                     match &file.value {
+                        // It is installed before it is packed.
+                        Packed::Plain(path) | Packed::Program { path, .. }
+                            if setup::need_of_file(path).is_some() => {}
                         Packed::Plain(path) | Packed::Program { path, .. } => {
                             drop(source.read(path, file.at)?)
                         }

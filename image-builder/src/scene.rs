@@ -79,6 +79,7 @@ impl Scene {
     fn needs(&self) -> Vec<Need> {
         let mut needs = vec![Need::Image];
         needs.extend(self.manifest.has_sources().then_some(Need::Compiler));
+        needs.extend(self.manifest.packed_files().filter_map(setup::need_of_file));
         needs
     }
 

@@ -23,8 +23,12 @@ pub enum Need {
     Bochs,
     /// Compiling a kernel from C.
     Compiler,
+    /// Compiling static programs for Linux.
+    LinuxPrograms,
     /// Comparing our shell with others.
     Shells,
+    /// BusyBox, to be packed.
+    BusyBox,
 }
 
 /// What shows that a package is there.
@@ -49,6 +53,8 @@ pub const VGA_BIOS: &[&str] = &[
     "/usr/share/bochs/VGABIOS-lgpl-latest",
     "/usr/share/vgabios/vgabios.bin",
 ];
+/// The static BusyBox of Debian's package.
+pub const BUSYBOX: &str = "/bin/busybox";
 /// GRUB's modules for BIOS machines.
 pub const GRUB_PC: &str = "/usr/lib/grub/i386-pc";
 /// GRUB's modules for UEFI machines.
@@ -76,9 +82,22 @@ const TABLE: &[(Need, Proof, &str)] = &[
     (Need::Bochs, Proof::File(BOCHS_BIOS), "bochsbios"),
     (Need::Bochs, Proof::File(VGA_BIOS), "vgabios"),
     (Need::Compiler, Proof::Program("gcc"), "gcc"),
+    (Need::LinuxPrograms, Proof::Program("gcc"), "gcc"),
+    (
+        Need::LinuxPrograms,
+        Proof::File(&["/usr/lib/x86_64-linux-gnu/libc.a"]),
+        "libc6-dev",
+    ),
     (Need::Shells, Proof::Program("dash"), "dash"),
     (Need::Shells, Proof::Program("busybox"), "busybox-static"),
+    (Need::BusyBox, Proof::File(&[BUSYBOX]), "busybox-static"),
 ];
+
+/// What brings a file that a scene packs, if we can install it.
+#[must_use]
+pub fn need_of_file(path: &str) -> Option<Need> {
+    (path == BUSYBOX).then_some(Need::BusyBox)
+}
 
 /// The packages that `needs` want and whose proof is absent.
 pub fn missing(needs: &[Need], is_there: impl Fn(Proof) -> bool) -> Vec<&'static str> {
@@ -317,6 +336,10 @@ mod tests {
         );
         assert!(!missing(&[Need::Image, Need::Qemu], |_| false).contains(&"ovmf"));
         assert_eq!(missing(&[Need::Compiler], |_| false), ["gcc"]);
+        assert_eq!(missing(&[Need::LinuxPrograms], |_| false), ["gcc", "libc6-dev"]);
+        let busybox = need_of_file("/bin/busybox").unwrap();
+        assert_eq!(missing(&[busybox], |_| false), ["busybox-static"]);
+        assert_eq!(need_of_file("busybox"), None);
     }
 
     #[test]

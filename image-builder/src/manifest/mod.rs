@@ -70,6 +70,18 @@ impl Manifest {
         let mut kernels = self.domains.iter().map(|domain| &domain.kernel.value);
         kernels.any(|kernel| matches!(kernel, Kernel::Sources(_)))
     }
+
+    /// The paths of all files that are packed as they are.
+    pub fn packed_files(&self) -> impl Iterator<Item = &str> {
+        let files = self.domains.iter().filter_map(|domain| match &domain.module {
+            Module::Archive { files, .. } => Some(files.values()),
+            Module::None | Module::File(_) => None,
+        });
+        files.flatten().filter_map(|file| match &file.value {
+            Packed::Plain(path) | Packed::Program { path, .. } => Some(path.as_str()),
+            Packed::Symlink(_) | Packed::Directory => None,
+        })
+    }
 }
 
 /// One domain of a scene.

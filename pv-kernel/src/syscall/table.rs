@@ -55,6 +55,7 @@ calls! {
     // Processes.
     fork Full "copy-on-write" process::fork;
     vfork Part "a copy of the memory, not the memory itself; the parent waits" process::vfork;
+    clone3 Refused "ENOSYS: C libraries use clone" refused;
     clone Part "as fork or vfork: a process with SIGCHLD; no threads" process::clone;
     execve Full "static ELF64, position-independent or not, and `#!` scripts" process::execve;
     exit Full "" process::exit;
@@ -117,6 +118,7 @@ calls! {
     mmap Part "private; a file is copied when it is mapped; hint, MAP_FIXED, MAP_FIXED_NOREPLACE" memory::mmap;
     munmap Full "" memory::munmap;
     mprotect Full "" memory::mprotect;
+    mremap Refused "ENOSYS: C libraries copy" refused;
 
     // Open files.
     open Full "no O_TMPFILE" open::open;

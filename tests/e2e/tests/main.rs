@@ -10,6 +10,7 @@ mod hostile;
 mod kernel;
 mod kills;
 mod lifecycle;
+mod linux;
 mod lives;
 mod loader;
 mod machine;

@@ -65,7 +65,7 @@ fn domain(name: &str, memory: &str, cmdline: &str, commands: &[Vec<&str>]) -> St
 }
 
 /// What a domain printed, line by line, without its prefix; lines that another domain's cut are whole again.
-fn lines_of(outcome: &Outcome, name: &str) -> Vec<String> {
+pub(crate) fn lines_of(outcome: &Outcome, name: &str) -> Vec<String> {
     let (prefix, continued) = (format!("[{name}] "), format!("[{name}]+ "));
     let mut lines: Vec<String> = Vec::new();
     for line in outcome.console.lines().map(|line| line.trim_end_matches('\r')) {
