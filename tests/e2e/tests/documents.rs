@@ -10,7 +10,9 @@ use abi::start_info::StartInfo;
 use abi::time::TimeInfo;
 use abi::trap::TrapRefusal;
 use e2e::Boot;
+use image_builder::scene::{Options, Scene};
 use image_builder::workspace;
+use std::collections::BTreeMap;
 use std::fs;
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
@@ -395,8 +397,111 @@ fn pages() -> Vec<PathBuf> {
     ]
     .map(|folder| workspace::root().join(folder).join("README.md"))
     .into_iter()
+    .chain([workspace::root().join("docs/why-was-my-guest-killed.md")])
     .filter(|page| page.exists())
     .collect()
+}
+
+/// What a page shows of a run of a scene.
+struct Shown<'a> {
+    scene: &'a str,
+    lines: Vec<&'a str>,
+}
+
+/// The blocks that begin with `$ cargo run -- run demos/NAME.toml --headless`.
+fn shown_runs(page: &str) -> Vec<Shown<'_>> {
+    let blocks = page.split("```console\n$ cargo run -- run ").skip(1);
+    blocks
+        .map(|block| {
+            let block = block.split_once("\n```").expect("a block has an end").0;
+            let (command, lines) = block.split_once('\n').expect("a run prints something");
+            let scene = command.strip_suffix(" --headless").expect("runs are headless");
+            let lines = lines.lines().filter(|line| *line != "[...]").collect();
+            Shown { scene, lines }
+        })
+        .collect()
+}
+
+/// A line without what another build, another machine or another day changes: numbers.
+fn without_numbers(line: &str) -> String {
+    let mut text = String::new();
+    let mut rest = line;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        text.push_str(&rest[..at]);
+        text.push('#');
+        rest = &rest[at..];
+        let digits = rest.strip_prefix("0x").unwrap_or(rest);
+        let hex = rest.starts_with("0x");
+        let behind = digits.find(|c: char| !(c.is_ascii_digit() || hex && c.is_ascii_hexdigit()));
+        rest = &digits[behind.unwrap_or(digits.len())..];
+    }
+    text.push_str(rest);
+    text.replace("[ ", "[").replace("[ ", "[")
+}
+
+/// The lines of a page that do not come in what was printed, in their order.
+fn missing<'a>(wanted: impl Iterator<Item = &'a str>, printed: &[String]) -> Vec<&'a str> {
+    let mut printed = printed.iter();
+    wanted
+        .filter(|wanted| {
+            let wanted = without_numbers(wanted);
+            let mut rest = printed.clone();
+            let found = rest.any(|line| *line == wanted);
+            if found {
+                printed = rest;
+            }
+            !found
+        })
+        .collect()
+}
+
+#[test]
+fn what_the_pages_show_of_runs_is_what_is_printed() {
+    let pages = ["README.md", "docs/why-was-my-guest-killed.md"]
+        .map(|page| fs::read_to_string(workspace::root().join(page)).unwrap());
+    let shown: Vec<Shown<'_>> = pages.iter().flat_map(|page| shown_runs(page)).collect();
+    for reason in Reason::ALL {
+        let heading = pages[1].lines().find(|line| {
+            let words = line.strip_prefix("### ").unwrap_or("").split(", ");
+            words.into_iter().any(|word| word == reason.name())
+        });
+        // The first one has the page's own question.
+        let told = heading.is_some() || *reason == Reason::HandlerNotPresent;
+        assert!(told, "the page does not tell of {}", reason.name());
+    }
+    let mut runs = BTreeMap::new();
+    for Shown { scene, lines } in &shown {
+        let (console, machine): &(Vec<String>, Vec<String>) = runs.entry(*scene).or_insert_with(|| {
+            let path = workspace::root().join(scene);
+            let name = format!("shown-{}", path.file_stem().unwrap().display());
+            let outcome = Scene::from_file(&path)
+                .unwrap()
+                .boot(&Options::new(&name))
+                .unwrap();
+            assert!(outcome.verdict.is_good(), "{}", outcome.report());
+            let console = outcome.console.lines().map(without_numbers).collect();
+            let machine = outcome.machine_lines.iter();
+            (
+                console,
+                machine.map(|line| without_numbers(&line.to_string())).collect(),
+            )
+        });
+        let lines = || lines.iter().copied();
+        let of_console = lines().filter(|line| line.starts_with('[') || line.starts_with("(xen-lite) "));
+        assert_eq!(missing(of_console, console), [""; 0], "{scene}: {console:#?}");
+        let of_machine = lines().filter(|line| line.starts_with("xen-lite: "));
+        assert_eq!(missing(of_machine, machine), [""; 0], "{scene}: {machine:#?}");
+    }
+    assert!(runs.len() > 10, "the pages show {} runs", runs.len());
+}
+
+#[test]
+fn a_shown_line_is_compared_without_its_numbers() {
+    assert_eq!(without_numbers("L1[ 65] 0x00ff at a.rs:12"), "L#[#] # at a.rs:#");
+    let printed = ["a", "b"].map(str::to_owned);
+    assert_eq!(missing(["a", "b"].into_iter(), &printed), [""; 0]);
+    assert_eq!(missing(["b", "a"].into_iter(), &printed), ["a"]);
+    assert_eq!(missing(["a", "x"].into_iter(), &printed), ["x"]);
 }
 
 /// Targets of the links of a page that are files.
