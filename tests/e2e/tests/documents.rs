@@ -439,16 +439,25 @@ fn without_numbers(line: &str) -> String {
     text.replace("[ ", "[").replace("[ ", "[")
 }
 
-/// The lines of a page that do not come in what was printed, in their order.
+/// Who says a line: what its first bracket holds.
+fn speaker(line: &str) -> &str {
+    line.split_inclusive([']', ')', ':']).next().unwrap_or(line)
+}
+
+/// The lines of a page that do not come in what was printed, each speaker's in their order. Which of two speakers comes
+/// first is up to the scheduler.
 fn missing<'a>(wanted: impl Iterator<Item = &'a str>, printed: &[String]) -> Vec<&'a str> {
-    let mut printed = printed.iter();
+    let mut unread = BTreeMap::new();
     wanted
         .filter(|wanted| {
             let wanted = without_numbers(wanted);
-            let mut rest = printed.clone();
-            let found = rest.any(|line| *line == wanted);
+            let rest = unread
+                .entry(speaker(&wanted).to_owned())
+                .or_insert_with(|| printed.iter());
+            let mut behind = rest.clone();
+            let found = behind.any(|line| *line == wanted);
             if found {
-                printed = rest;
+                *rest = behind;
             }
             !found
         })
@@ -496,12 +505,21 @@ fn what_the_pages_show_of_runs_is_what_is_printed() {
 }
 
 #[test]
+fn a_shown_line_must_follow_its_speakers_line_before_it_and_nobody_elses() {
+    let printed = ["[a] one", "(xen-lite) killed", "[b] begins", "[a] two"].map(str::to_owned);
+    let missed = |wanted: &[&'static str]| missing(wanted.iter().copied(), &printed);
+    assert_eq!(
+        missed(&["[b] begins", "(xen-lite) killed", "[a] one", "[a] two"]),
+        [""; 0]
+    );
+    assert_eq!(missed(&["[a] two", "[a] one"]), ["[a] one"]);
+    assert_eq!(missed(&["[a] one", "[a] one"]), ["[a] one"]);
+    assert_eq!(missed(&["[c] one"]), ["[c] one"]);
+}
+
+#[test]
 fn a_shown_line_is_compared_without_its_numbers() {
     assert_eq!(without_numbers("L1[ 65] 0x00ff at a.rs:12"), "L#[#] # at a.rs:#");
-    let printed = ["a", "b"].map(str::to_owned);
-    assert_eq!(missing(["a", "b"].into_iter(), &printed), [""; 0]);
-    assert_eq!(missing(["b", "a"].into_iter(), &printed), ["a"]);
-    assert_eq!(missing(["a", "x"].into_iter(), &printed), ["x"]);
 }
 
 /// Targets of the links of a page that are files.
