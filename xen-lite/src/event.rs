@@ -23,8 +23,53 @@ pub enum Port {
     Virq(Virq),
 }
 
+/// The same in 4 bytes, for a domain has many ports and few that are open: what it is in bits 0 and 1, a port or a virq
+/// above, a domain in the upper half. A closed port is 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Packed(u32);
+
+const _: () = assert!(PORTS <= 1 << Packed::NUMBER_BITS);
+
+impl Packed {
+    const CLOSED: Self = Self(0);
+    const UNBOUND: u32 = 1;
+    const INTERDOMAIN: u32 = 2;
+    const VIRQ: u32 = 3;
+    const KIND: u32 = 3;
+    const NUMBER_SHIFT: u32 = 2;
+    const NUMBER_BITS: u32 = 14;
+    const NUMBER: u32 = (1 << Self::NUMBER_BITS) - 1;
+    const DOMAIN_SHIFT: u32 = 16;
+
+    /// `None`: a number that no port and no virq has.
+    #[inline(always)]
+    fn of(port: Port) -> Option<Self> {
+        let (kind, number, domain) = match port {
+            Port::Closed => (0, 0, 0),
+            Port::Unbound(remote) => (Self::UNBOUND, 0, remote.0),
+            Port::Interdomain(remote, port) => (Self::INTERDOMAIN, u32::from(port), remote.0),
+            Port::Virq(virq) => (Self::VIRQ, u32::try_from(virq.raw()).ok()?, 0),
+        };
+        let domain = u32::from(domain) << Self::DOMAIN_SHIFT;
+        (number <= Self::NUMBER).then_some(Self(domain | number << Self::NUMBER_SHIFT | kind))
+    }
+
+    #[inline(always)]
+    fn port(self) -> Port {
+        let Self(word) = self;
+        let number = word >> Self::NUMBER_SHIFT & Self::NUMBER;
+        let domain = DomainId((word >> Self::DOMAIN_SHIFT) as u16);
+        match word & Self::KIND {
+            Self::UNBOUND => Port::Unbound(domain),
+            Self::INTERDOMAIN => Port::Interdomain(domain, number as u16),
+            Self::VIRQ => Virq::from_raw(u64::from(number)).map_or(Port::Closed, Port::Virq),
+            _ => Port::Closed,
+        }
+    }
+}
+
 /// All ports of a domain.
-pub struct Ports([Port; PORTS]);
+pub struct Ports([Packed; PORTS]);
 
 impl Default for Ports {
     fn default() -> Self {
@@ -36,20 +81,21 @@ impl Ports {
     /// All closed.
     #[must_use]
     pub const fn new() -> Self {
-        Self([Port::Closed; PORTS])
+        Self([Packed::CLOSED; PORTS])
     }
 
     /// What a port is bound to; ports that do not exist are closed.
     #[must_use]
+    #[inline(always)]
     pub fn get(&self, port: u64) -> Port {
-        let port = usize::try_from(port).ok().filter(|port| *port != 0);
-        port.and_then(|port| self.0.get(port))
-            .copied()
-            .unwrap_or(Port::Closed)
+        // Port 0 is closed for good.
+        let port = usize::try_from(port).ok().and_then(|port| self.0.get(port));
+        port.map_or(Port::Closed, |port| port.port())
     }
 
     fn set(&mut self, port: u16, to: Port) {
-        if let Some(slot) = self.0.get_mut(usize::from(port)).filter(|_| port != 0) {
+        let slot = self.0.get_mut(usize::from(port)).filter(|_| port != 0);
+        if let (Some(slot), Some(to)) = (slot, Packed::of(to)) {
             *slot = to;
         }
     }
@@ -59,7 +105,7 @@ impl Ports {
             .0
             .iter()
             .skip(1)
-            .position(|port| *port == Port::Closed)
+            .position(|port| *port == Packed::CLOSED)
             .ok_or(Errno::NoSpace)?;
         let port = u16::try_from(free + 1).map_err(|_| Errno::NoSpace)?;
         self.set(port, to);
@@ -69,7 +115,8 @@ impl Ports {
     /// The port that a virq is bound to.
     #[must_use]
     pub fn of_virq(&self, virq: Virq) -> Option<u16> {
-        let index = self.0.iter().position(|port| *port == Port::Virq(virq))?;
+        let bound = Packed::of(Port::Virq(virq))?;
+        let index = self.0.iter().position(|port| *port == bound)?;
         u16::try_from(index).ok()
     }
 }

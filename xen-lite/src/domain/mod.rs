@@ -124,6 +124,9 @@ pub struct Domain {
     pub explanations: Pace,
 }
 
+/// The hypervisor's heap gives out powers of two.
+const _: () = assert!(size_of::<Domain>() <= 16 * 1024);
+
 impl Domain {
     /// A domain that is about to be built for the first time.
     #[must_use]

@@ -1,5 +1,6 @@
 //! Ports: what each operation does, what it refuses, and that both ends of a channel always agree.
-use super::{Port, close_all, is_due, is_pending, raise_virq};
+use super::{Packed, Port, close_all, is_due, is_pending, raise_virq};
+use crate::addr::DomainId;
 use crate::testing::world::Bench;
 use abi::errno::Errno;
 use abi::event::{EventChannelOp, PORTS, PortStatus, SharedInfo, Virq};
@@ -227,6 +228,20 @@ fn all_ports_can_be_had_and_no_more() {
         done(&mut bench, 0, EventChannelOp::BindInterdomain, &[1, offered]),
         500
     );
+}
+
+#[test]
+fn what_a_port_is_bound_to_is_kept_whole() {
+    for domain in [0, 1, 0x100, u16::MAX].map(DomainId) {
+        let interdomain = (0..PORTS as u16).map(|port| Port::Interdomain(domain, port));
+        for port in interdomain.chain([Port::Unbound(domain)]) {
+            assert_eq!(Packed::of(port).map(Packed::port), Some(port));
+        }
+    }
+    for port in [Port::Closed, Port::Virq(Virq::Timer), Port::Virq(Virq::Console)] {
+        assert_eq!(Packed::of(port).map(Packed::port), Some(port));
+    }
+    assert_eq!(Packed::of(Port::Interdomain(DomainId(0), u16::MAX)), None);
 }
 
 #[test]
