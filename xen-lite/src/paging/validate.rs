@@ -15,6 +15,8 @@ use super::pte::Pte;
 use crate::addr::{Level, Mfn};
 use crate::platform::PhysMem;
 use abi::layout::{ENTRIES, HYPERVISOR_SLOT};
+use abi::mmu::PteFlags;
+use core::convert::Infallible;
 
 /// Whether a worklist is empty.
 #[must_use]
@@ -125,12 +127,13 @@ fn validate(
     }
     // First of all: an entry that maps the table itself writable must find that it is a table.
     ft.begin_table(dom.id, mfn, level)?;
-    for index in 0..ENTRIES {
-        if let Err(error) = take_entry(ft, mem, dom, mfn, level, index) {
-            put_entries(ft, mem, dom, mfn, level, index);
-            ft.abandon_table(mfn);
-            return Err(error);
-        }
+    let taken = each_present(mem, mfn, ENTRIES, |index, raw| {
+        take_entry(ft, dom, level, raw).map_err(|error| (index, error))
+    });
+    if let Err((index, error)) = taken {
+        put_entries(ft, mem, dom, mfn, level, index);
+        ft.abandon_table(mfn);
+        return Err(error);
     }
     if level == Level::L4 {
         mem.write(mfn, HYPERVISOR_SLOT, dom.slot_entry);
@@ -138,15 +141,14 @@ fn validate(
     Ok(())
 }
 
+#[inline(always)]
 fn take_entry(
     ft: &mut FrameTable<'_>,
-    mem: &impl PhysMem,
     dom: &DomainMemory,
-    mfn: Mfn,
     level: Level,
-    index: usize,
+    raw: u64,
 ) -> Result<(), PagingError> {
-    let entry = Pte::from_guest(mem.read(mfn, index), level)?;
+    let entry = Pte::from_guest(raw, level)?;
     entry.used(level).map_or(Ok(()), |wanted| ft.take(dom.id, wanted))
 }
 
@@ -160,9 +162,39 @@ fn put_entries(
     level: Level,
     count: usize,
 ) {
-    for index in 0..count {
-        if let Some(dropped) = Pte::from_live_table(mem.read(mfn, index)).used(level) {
+    let Ok(()) = each_present(mem, mfn, count, |_, raw| {
+        if let Some(dropped) = Pte::from_live_table(raw).used(level) {
             ft.put(dom, dropped);
         }
+        Ok::<(), Infallible>(())
+    });
+}
+
+/// Entries that are looked at together: in most tables most are not present.
+const BLOCK: usize = 8;
+const _: () = assert!(ENTRIES.is_multiple_of(BLOCK));
+
+/// Calls `each` with the present entries among the first `count` of a table, in their order; passes over blocks without any.
+/// What `each` refuses ends it. Nobody else changes the table meanwhile, so a second look sees what the first one saw.
+#[inline(always)]
+fn each_present<E>(
+    mem: &impl PhysMem,
+    table: Mfn,
+    count: usize,
+    mut each: impl FnMut(usize, u64) -> Result<(), E>,
+) -> Result<(), E> {
+    const PRESENT: u64 = PteFlags::PRESENT.bits();
+    for first in (0..count).step_by(BLOCK) {
+        let block: [u64; BLOCK] = mem.read_array(table, first);
+        if block.into_iter().fold(0, |all, raw| all | raw) & PRESENT == 0 {
+            continue;
+        }
+        for index in first..count.min(first + BLOCK) {
+            let raw = mem.read(table, index);
+            if raw & PRESENT != 0 {
+                each(index, raw)?;
+            }
+        }
     }
+    Ok(())
 }
