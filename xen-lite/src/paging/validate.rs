@@ -189,7 +189,7 @@ fn each_present<E>(
         if block.into_iter().fold(0, |all, raw| all | raw) & PRESENT == 0 {
             continue;
         }
-        for index in first..count.min(first + BLOCK) {
+        for index in (first..count).take(BLOCK) {
             let raw = mem.read(table, index);
             if raw & PRESENT != 0 {
                 each(index, raw)?;
