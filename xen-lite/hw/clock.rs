@@ -122,10 +122,11 @@ impl Clock {
         self.tsc_scale
     }
 
-    /// Raises the timer interrupt once, `delay_ns` from now; replaces what was armed before.
-    pub(crate) fn arm(&mut self, delay_ns: u64) {
+    /// Raises the timer interrupt once, `delay_ns` from `now_ns`, which was just read; replaces what was armed before.
+    #[inline]
+    pub(crate) fn arm(&mut self, now_ns: u64, delay_ns: u64) {
         let ticks = scale(delay_ns, self.apic_scale).clamp(1, u64::from(u32::MAX));
-        self.armed_until = self.now_ns().saturating_add(delay_ns);
+        self.armed_until = now_ns.saturating_add(delay_ns);
         self.write(APIC_INITIAL, ticks as u32);
     }
 

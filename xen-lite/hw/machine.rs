@@ -57,6 +57,8 @@ pub(crate) struct Machine {
     /// What `start_info.flags` says of the machine.
     pub(crate) start_flags: u64,
     pub(crate) cpu_test: Option<crate::cpu_test::CpuTest>,
+    /// Before then nobody looks for keys: a port's FIFO holds what comes meanwhile.
+    pub(crate) next_key_look: u64,
     /// When the loaded vCPU went on last, while it runs.
     pub(crate) running_since: Option<u64>,
     /// The wall clock at boot: seconds since 1970-01-01 UTC.

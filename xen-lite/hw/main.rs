@@ -136,6 +136,7 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
             scheduler: Scheduler::new(),
             ends: Ends::default(),
             cpu_test: None,
+            next_key_look: 0,
             running_since: None,
             wall_clock_s: clock::wall_clock_s(),
             sampling: Sampling::new(image.audit_turns()),

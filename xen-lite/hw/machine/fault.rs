@@ -16,6 +16,7 @@ use xen_lite::trap::verdict::{self, EntryPoint, FetchFault, FetchVerdict, Smep, 
 impl Machine {
     /// Ends the running domain with a record. A domain may also be found dead when its turn comes, and so may the next
     /// one: what led here is abandoned, or the stack would grow with each of them.
+    #[inline(never)]
     pub(crate) fn kill(&mut self, death: Death) -> ! {
         let index = self.running_index();
         self.end(index, End::Killed(death.reason), Obituary::Killed(death));

@@ -44,6 +44,7 @@ impl Machine {
     }
 
     /// The state of the loaded vCPU, if there is one, goes where it is kept; its set is still shown.
+    #[inline(always)]
     fn save(&mut self) {
         let Some(index) = self.loaded.index() else {
             return;
@@ -58,6 +59,7 @@ impl Machine {
         }
     }
 
+    #[inline(always)]
     pub(super) fn load(&mut self, index: usize) {
         if self.loaded == Loaded(index) {
             return;
@@ -79,23 +81,21 @@ impl Machine {
     pub(super) fn run(&mut self, turn: Turn) -> ! {
         self.load(turn.domain);
         let (now, tsc) = self.clock.now();
-        let (mut own, mut others) = (None, None);
+        let (mut own, mut others) = (None, u64::MAX);
         for (index, domain) in self.domains.iter().enumerate() {
-            let earliest = if index == turn.domain {
-                &mut own
+            if index == turn.domain {
+                own = domain.vcpu.timer_ns;
             } else {
-                &mut others
-            };
-            let timers = [*earliest, domain.vcpu.timer_ns];
-            *earliest = timers.into_iter().flatten().min();
+                others = others.min(domain.vcpu.timer_ns.unwrap_or(u64::MAX));
+            }
         }
-        let mut slice = turn.slice_before(now, own, others);
+        let mut slice = turn.slice_before(now, own, Some(others));
         if self.has_to_send() {
             slice = slice.min(LOOK_NS);
         }
         self.running_since = Some(now);
         self.show_time(now, tsc);
-        self.clock.arm(slice);
+        self.clock.arm(now, slice);
         self.resume_running()
     }
 
@@ -181,7 +181,6 @@ impl Machine {
 
     /// A hypercall that does not simply return.
     pub(crate) fn leave_hypercall(&mut self, outcome: Outcome) -> ! {
-        let now = self.clock.now_ns();
         let domain = self.running();
         let registers = &mut domain.vcpu.registers;
         (registers.rax, registers.rdx) = (0, 0);
@@ -196,7 +195,7 @@ impl Machine {
             }
             Outcome::Yield => self.scheduler.yield_turn(),
             Outcome::Block { timeout_ns, mask } => {
-                let index = self.running_index();
+                let (index, now) = (self.running_index(), self.clock.now_ns());
                 self.scheduler.set(index, State::blocked(now, timeout_ns, mask));
             }
             Outcome::Shutdown {

@@ -14,6 +14,7 @@ use xen_lite::sched::restart::{Restart, restart};
 use xen_lite::sched::turn::State;
 
 impl Machine {
+    #[inline(never)]
     pub(super) fn build(&mut self, index: usize) {
         if self.hold(index) {
             return;
@@ -54,6 +55,7 @@ impl Machine {
 
     /// A domain's incarnation is over: the CPU leaves it. What is left is to be told ([`Self::speak`]), and then to be
     /// taken back.
+    #[inline(never)]
     pub(crate) fn end(&mut self, index: usize, end: End, obituary: Obituary) {
         if self.loaded.index() == Some(index) {
             self.unload();
@@ -75,6 +77,7 @@ impl Machine {
         domain.stage = Stage::Ending(end, obituary);
     }
 
+    #[inline(never)]
     pub(super) fn take_back(&mut self, index: usize) {
         if self.hold(index) {
             return;
@@ -142,17 +145,22 @@ impl Machine {
     }
 
     /// Ends the machine when nobody is left, or only witnesses that have shown that they live.
+    #[inline(always)]
     pub(super) fn finish_if_over(&mut self) {
         let until_others = self.image.until_others_ended();
-        let waited_for = |domain: &Domain| !(until_others && domain.config.witness);
-        if self
-            .domains
-            .iter()
-            .any(|domain| waited_for(domain) && !domain.has_ended())
-        {
+        let is_waited_for = |domain: &Domain| !(domain.has_ended() || until_others && domain.config.witness);
+        if !self.domains.iter().any(is_waited_for) {
+            self.look_at_witnesses();
+        } else if self.witness_mark.is_some() {
             self.witness_mark = None;
-            return;
         }
+    }
+
+    /// All others have ended: the end is when each witness has shown that it lives.
+    #[inline(never)]
+    fn look_at_witnesses(&mut self) {
+        let until_others = self.image.until_others_ended();
+        let waited_for = |domain: &Domain| !(until_others && domain.config.witness);
         let mark = self
             .witness_mark
             .get_or_insert_with(|| self.domains.iter().map(|domain| domain.lines).collect());
@@ -166,6 +174,7 @@ impl Machine {
         }
     }
 
+    #[inline(never)]
     fn finish(&mut self) -> ! {
         for index in 0..self.domains.len() {
             self.terminal.flush_all(&mut self.domains, index);

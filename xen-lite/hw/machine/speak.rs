@@ -14,11 +14,18 @@ use xen_lite::sched::turn::State;
 
 impl Machine {
     /// Sends what the ports take, and fills them up.
+    #[inline(always)]
     pub(super) fn speak(&mut self) {
-        let somebody = (0..self.domains.len()).any(|index| self.wants_to_be_heard(index));
-        if !somebody && !self.has_to_send() {
-            return;
+        if self.scheduler.holds_somebody()
+            || self.domains.iter().any(Terminal::has_text)
+            || self.has_to_send()
+        {
+            self.send_and_fill();
         }
+    }
+
+    #[inline(never)]
+    fn send_and_fill(&mut self) {
         let mut since = self.clock.now_ns();
         self.send(&mut since);
         let end = self.terminal.port().accepted().wrapping_add(SHARE);

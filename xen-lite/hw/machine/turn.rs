@@ -21,7 +21,7 @@ impl Machine {
         let left = self.clock.left_ns();
         if left > SLOP_NS {
             // The clocks may differ by a little: the guest never runs without a timer.
-            self.clock.arm(left);
+            self.clock.arm(self.clock.now_ns(), left);
             self.resume_running()
         }
         self.next_turn()
@@ -32,12 +32,7 @@ impl Machine {
         self.stop_running();
         loop {
             self.speak();
-            let typed = self.take_keys();
-            let before = self.clock.now_ns();
-            self.raise_events(before, typed);
-            self.wake(before);
-            let now = self.clock.now_ns();
-            self.scheduler.charge_to_woken(now.saturating_sub(before));
+            let now = self.look_around();
             self.finish_if_over();
             let Some(turn) = self.scheduler.next_turn(now) else {
                 self.idle(now);
@@ -54,7 +49,36 @@ impl Machine {
         }
     }
 
+    /// Takes keys, raises what events are due, and wakes whom they wake, who pays for it. Returns what time it is afterwards.
+    #[inline(always)]
+    fn look_around(&mut self) -> u64 {
+        let now = self.clock.now_ns();
+        let quiet = now < self.next_key_look
+            && !self.scheduler.may_wake(now)
+            && !self
+                .domains
+                .iter()
+                .any(|domain| domain.vcpu.timer_ns.is_some_and(|timer| timer <= now));
+        if quiet { now } else { self.look_and_wake(now) }
+    }
+
+    #[inline(never)]
+    fn look_and_wake(&mut self, now: u64) -> u64 {
+        let mut typed = None;
+        if now >= self.next_key_look {
+            self.next_key_look = now.saturating_add(LOOK_NS);
+            typed = self.take_keys();
+        }
+        let before = self.clock.now_ns();
+        self.raise_events(before, typed);
+        self.wake(before);
+        let now = self.clock.now_ns();
+        self.scheduler.charge_to_woken(now.saturating_sub(before));
+        now
+    }
+
     /// The vCPU that ran is charged for its time.
+    #[inline(always)]
     pub(super) fn stop_running(&mut self) {
         if let Some(since) = self.running_since.take() {
             let ran = self.clock.now_ns().saturating_sub(since);
@@ -79,8 +103,10 @@ impl Machine {
     /// Ends waits: a condition holds, or the time is over.
     fn wake(&mut self, now: u64) {
         let mem = &self.world.mem;
-        for (index, domain) in self.domains.iter_mut().enumerate() {
-            if self.scheduler.sleeps(index) && self.scheduler.wake(index, domain.conditions(mem)) {
+        for index in self.scheduler.sleepers() {
+            if let Some(domain) = self.domains.get_mut(index)
+                && self.scheduler.wake(index, domain.conditions(mem))
+            {
                 domain.wake(mem);
             }
         }
@@ -92,13 +118,23 @@ impl Machine {
     }
 
     /// A slice for a live domain; first, in its own time, what its last hypercall left to be taken apart.
+    #[inline(always)]
     fn run_or_clean(&mut self, turn: Turn) {
         let Some(domain) = self.domains.get_mut(turn.domain) else {
             return;
         };
-        if !domain.memory.has_leaving_tables() {
-            self.run(turn)
+        if domain.memory.has_leaving_tables() {
+            return self.clean(turn.domain);
         }
+        self.run(turn)
+    }
+
+    /// Takes apart what a domain's hypercalls have left.
+    #[inline(never)]
+    fn clean(&mut self, index: usize) {
+        let Some(domain) = self.domains.get_mut(index) else {
+            return;
+        };
         for _ in 0..STEPS_PER_TURN {
             let World { mem, frames, .. } = &mut self.world;
             if paging::take_apart_one(frames, mem, &mut domain.memory) == Progress::Done {
@@ -108,6 +144,7 @@ impl Machine {
     }
 
     /// Waits for an interrupt, or for the console to be looked at again.
+    #[inline(never)]
     fn idle(&mut self, now: u64) {
         let timers = self.domains.iter().filter_map(|domain| domain.vcpu.timer_ns);
         let next = timers.chain(self.scheduler.next_deadline()).min();
@@ -117,7 +154,7 @@ impl Machine {
             .clamp(1_000, look);
         self.unload();
         entry::IDLE_INTERRUPT.store(0, Ordering::Relaxed);
-        self.clock.arm(delay);
+        self.clock.arm(now, delay);
         // SAFETY: the timer's stub only stores the vector; the next instruction turns interrupts off again.
         unsafe { core::arch::asm!("sti", "hlt", "cli") };
         if entry::IDLE_INTERRUPT.load(Ordering::Relaxed) != 0 {

@@ -79,6 +79,7 @@ impl Account {
 
     /// The effective virtual time.
     #[must_use]
+    #[inline(always)]
     pub const fn effective(&self) -> VirtualTime {
         let VirtualTime(actual) = self.actual;
         if self.is_warped {
@@ -92,7 +93,24 @@ impl Account {
         ns as u128 * self.rate as u128
     }
 
+    /// How long it takes that so much virtual time passes; `u64::MAX` if longer.
+    #[inline(always)]
+    fn time_of(&self, virtual_time: u128) -> u64 {
+        // Nearly always it is short, and one instruction divides it.
+        match u64::try_from(virtual_time) {
+            Ok(short) => short.checked_div(self.rate).unwrap_or(u64::MAX),
+            Err(_) => self.long_time_of(virtual_time),
+        }
+    }
+
+    #[inline(never)]
+    fn long_time_of(&self, virtual_time: u128) -> u64 {
+        let time = virtual_time.checked_div(u128::from(self.rate));
+        time.and_then(|time| u64::try_from(time).ok()).unwrap_or(u64::MAX)
+    }
+
     /// Charges time.
+    #[inline(always)]
     pub const fn spend(&mut self, ns: u64) {
         let VirtualTime(actual) = self.actual;
         self.actual = VirtualTime(actual.saturating_add(self.virtual_time_of(ns)));
@@ -137,11 +155,11 @@ impl Account {
 
     /// How long the domain can run until it is `lead_ns` of its running beyond `rival`, or its warp ends.
     #[must_use]
+    #[inline(always)]
     pub fn time_until(&self, rival: VirtualTime, lead_ns: u64) -> u64 {
         let (VirtualTime(rival), VirtualTime(own)) = (rival, self.effective());
         let ahead = rival.saturating_add(self.virtual_time_of(lead_ns));
-        let left = ahead.saturating_sub(own) / u128::from(self.rate);
-        let left = u64::try_from(left).unwrap_or(u64::MAX);
+        let left = self.time_of(ahead.saturating_sub(own));
         if self.is_warped {
             left.min(self.warp_left_ns())
         } else {

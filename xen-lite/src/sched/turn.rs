@@ -182,11 +182,22 @@ impl Set {
             self.0 = if is_in { self.0 | bit } else { self.0 & !bit };
         }
     }
+
+    #[inline(always)]
+    const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline(always)]
+    const fn holds(self, domain: usize) -> bool {
+        domain < MAX_DOMAINS && self.0 >> domain & 1 != 0
+    }
 }
 
 impl Iterator for Set {
     type Item = usize;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<usize> {
         let first = self.0.trailing_zeros() as usize;
         self.0 &= self.0.wrapping_sub(1);
@@ -214,7 +225,11 @@ pub struct Scheduler {
     count: usize,
     /// Those that have something to do.
     ready: Set,
-    /// Whether some of them have yet to join.
+    /// Those that sleep.
+    asleep: Set,
+    /// Those that are held.
+    held: Set,
+    /// Whether some of those that have something to do have yet to join.
     any_joins: bool,
     /// No deadline is earlier; `u64::MAX` for none.
     soonest: u64,
@@ -238,6 +253,8 @@ impl Scheduler {
             slots: [Slot::ABSENT; MAX_DOMAINS],
             count: 0,
             ready: Set(0),
+            asleep: Set(0),
+            held: Set(0),
             any_joins: false,
             soonest: u64::MAX,
             current: None,
@@ -277,10 +294,24 @@ impl Scheduler {
             .unwrap_or_default()
     }
 
-    /// Whether a domain sleeps, so that [`Self::wake`] may wake it.
+    /// Those that sleep, so that [`Self::wake`] may wake them.
+    #[inline]
+    pub fn sleepers(&self) -> impl Iterator<Item = usize> + use<> {
+        self.asleep
+    }
+
+    /// Whether somebody may wake: one sleeps, or a time has come for [`Self::expire`].
     #[must_use]
-    pub fn sleeps(&self, domain: usize) -> bool {
-        matches!(self.state(domain), State::Blocked { .. })
+    #[inline]
+    pub const fn may_wake(&self, now: u64) -> bool {
+        !self.asleep.is_empty() || now >= self.soonest
+    }
+
+    /// Whether somebody is held.
+    #[must_use]
+    #[inline]
+    pub const fn holds_somebody(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// What a domain has been charged, all its incarnations together.
@@ -309,11 +340,13 @@ impl Scheduler {
         };
         let had_work = slot.has_work();
         change(slot);
-        let has_work = slot.has_work();
+        let (has_work, state) = (slot.has_work(), slot.state);
         slot.joins |= !had_work;
         let joins = slot.joins && has_work;
         self.any_joins |= joins;
         self.ready.put(domain, has_work);
+        self.asleep.put(domain, matches!(state, State::Blocked { .. }));
+        self.held.put(domain, state == State::Held);
     }
 
     /// Whether a domain is paused.
@@ -355,6 +388,9 @@ impl Scheduler {
     /// Charges those that have woken since the last decision, in equal parts, for the last `ns` nanoseconds: what it takes to
     /// wake somebody is not the affair of the one whose turn it interrupts. If nobody has, it is.
     pub fn charge_to_woken(&mut self, ns: u64) {
+        if !self.any_joins {
+            return;
+        }
         let is_new = |slot: &Slot| slot.joins && slot.is_fresh;
         let count = self.ready().filter(|(_, slot)| is_new(slot)).count() as u64;
         let Some(part) = ns.checked_div(count) else { return };
@@ -398,7 +434,7 @@ impl Scheduler {
         };
         let slice_ns = self.slice_ns(&current, rival_of(current.domain), now);
         let turns = self.turns.saturating_add(1);
-        let slot = self.slots_mut().get_mut(current.domain)?;
+        let slot = self.slots.get_mut(current.domain)?;
         (slot.is_fresh, slot.last_turn) = (false, turns);
         let turn = Turn {
             domain: current.domain,
@@ -410,29 +446,32 @@ impl Scheduler {
     }
 
     /// Charges the domain that has the turn.
+    #[inline(always)]
     fn charge(&mut self, now: u64) {
-        let Some(mut current) = self.current else { return };
-        if let Some(slot) = self.slots_mut().get_mut(current.domain) {
+        let Some(current) = &mut self.current else { return };
+        if let Some(slot) = self.slots.get_mut(current.domain) {
             slot.account.spend(now.saturating_sub(current.charged_to));
             slot.end_warp_unless_running();
         }
         current.charged_to = current.charged_to.max(now);
-        self.current = Some(current);
     }
 
     /// Those that have something to do.
+    #[inline(always)]
     fn ready(&self) -> impl Iterator<Item = (usize, &Slot)> {
         self.ready
             .filter_map(|domain| Some((domain, self.slots.get(domain)?)))
     }
 
     /// Whether the domain that had the turn has nothing to do any more.
+    #[inline(always)]
     fn has_left(&self) -> bool {
-        let last = self.current.and_then(|current| self.slots().get(current.domain));
-        last.is_some_and(|slot| !slot.has_work())
+        self.current
+            .is_some_and(|current| !self.ready.holds(current.domain))
     }
 
     /// Moves scheduler time on, and lets those join that have got something to do.
+    #[inline(never)]
     fn admit(&mut self, now: u64) {
         let settled = self.ready().map(|(_, slot)| slot).filter(|slot| !slot.joins);
         // Who had the turn counts, even if it has nothing to do any more: it had until now.
@@ -456,31 +495,46 @@ impl Scheduler {
     }
 
     /// The first two of those that have something to do.
+    #[inline(always)]
     fn leaders(&self) -> [Option<usize>; 2] {
         let (mut first, mut second) = (None, None);
         for (domain, slot) in self.ready() {
-            let entry = (slot.account.effective(), domain, slot);
-            let is_before = |other: &Option<(VirtualTime, usize, &Slot)>| match other {
-                None => true,
-                Some((time, ..)) if entry.0 != *time => entry.0 < *time,
-                Some((_, number, other)) => (slot.rank(), domain) < (other.rank(), *number),
-            };
-            if !is_before(&second) {
+            let time = slot.account.effective();
+            if !self.is_before((time, domain), second) {
                 continue;
             }
-            if is_before(&first) {
-                (first, second) = (Some(entry), first);
+            if self.is_before((time, domain), first) {
+                (first, second) = (Some((time, domain)), first);
             } else {
-                second = Some(entry);
+                second = Some((time, domain));
             }
         }
-        [first, second].map(|entry| entry.map(|(_, domain, _)| domain))
+        [first, second].map(|leader| leader.map(|(_, domain)| domain))
+    }
+
+    /// Whether one that has something to do comes before another one, where there is one.
+    #[inline(always)]
+    fn is_before(&self, one: (VirtualTime, usize), other: Option<(VirtualTime, usize)>) -> bool {
+        other.is_none_or(|other| {
+            if one.0 == other.0 {
+                self.ranks_before(one.1, other.1)
+            } else {
+                one.0 < other.0
+            }
+        })
+    }
+
+    #[inline(never)]
+    fn ranks_before(&self, one: usize, other: usize) -> bool {
+        let rank = |domain: usize| self.slots.get(domain).map(|slot| (slot.rank(), domain));
+        rank(one) < rank(other)
     }
 
     /// Whether the domain that had the turn keeps it, where `rival` is the first of the others.
+    #[inline(always)]
     fn keeps(&self, last: &Current, rival: Option<usize>, now: u64) -> bool {
-        let slot = |domain| self.slots().get(domain);
-        let Some(own) = slot(last.domain).filter(|slot| slot.has_work()) else {
+        let slot = |domain: usize| self.slots.get(domain);
+        let Some(own) = slot(last.domain).filter(|_| self.ready.holds(last.domain)) else {
             return false;
         };
         match rival.and_then(slot) {
@@ -491,8 +545,9 @@ impl Scheduler {
     }
 
     /// For how long a domain may run.
+    #[inline(always)]
     fn slice_ns(&self, current: &Current, rival: Option<usize>, now: u64) -> u64 {
-        let slot = |domain| self.slots().get(domain);
+        let slot = |domain: usize| self.slots.get(domain);
         let turn_left = match (slot(current.domain), rival.and_then(slot)) {
             (Some(own), Some(rival)) => turn_left_ns(current, own, rival, now),
             _ => LONGEST_NS,
@@ -555,6 +610,7 @@ impl Scheduler {
 }
 
 /// How long the domain that has the turn may go on before `rival` gets it.
+#[inline(always)]
 fn turn_left_ns(current: &Current, own: &Slot, rival: &Slot, now: u64) -> u64 {
     let lead = if rival.is_fresh { 0 } else { ALLOWANCE_NS };
     let left = own.account.time_until(rival.account.effective(), lead);
