@@ -103,6 +103,7 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
         frames: frame_table(&memory),
         common: common(&memory),
         after: After::default(),
+        next_timer: u64::MAX,
         work: Work::PER_CALL,
         staging: Staging::EMPTY,
     };

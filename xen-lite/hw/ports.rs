@@ -2,6 +2,7 @@
 //! between turns; nobody stands still for them but a person's own commands, and the machine's end.
 use crate::serial::Uart;
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
 use spin::{Mutex, MutexGuard};
 use xen_lite::console::port::{LOW_BYTES, Port};
 use xen_lite::crash::MOST_BYTES;
@@ -26,6 +27,9 @@ pub(crate) type People = Port<Uart, PEOPLE_BYTES>;
 static PEOPLE: Mutex<People> = Mutex::new(Port::new(Uart::ABSENT));
 static MACHINES: Mutex<Port<Uart, MACHINE_BYTES>> = Mutex::new(Port::new(Uart::ABSENT));
 
+/// Something waits in the port for machines.
+static MACHINES_WAIT: AtomicBool = AtomicBool::new(false);
+
 /// Takes both into use; the one for people is the caller's for good.
 pub(crate) fn start(people: Uart, machines: Uart) -> &'static mut People {
     *MACHINES.lock().serial_mut() = machines;
@@ -46,6 +50,7 @@ fn write_line(payer: Option<usize>, arguments: fmt::Arguments<'_>) {
     let _ = port.write_fmt(arguments);
     let _ = port.write_str("\r\n");
     port.bill(None);
+    MACHINES_WAIT.store(true, Ordering::Relaxed);
 }
 
 /// Writes a record about a domain.
@@ -64,14 +69,17 @@ pub(crate) fn has_room() -> bool {
 }
 
 /// Whether something waits for machines.
+#[inline]
 pub(crate) fn is_empty() -> bool {
-    MACHINES.lock().waiting() == 0
+    !MACHINES_WAIT.load(Ordering::Relaxed)
 }
 
 /// Sends what one look allows.
 pub(crate) fn pump(people: &mut People, mut paid: impl FnMut(Option<usize>)) {
     people.pump(SHARE, &mut paid);
-    MACHINES.lock().pump(SHARE, &mut paid);
+    let mut machines = MACHINES.lock();
+    machines.pump(SHARE, &mut paid);
+    MACHINES_WAIT.store(machines.waiting() > 0, Ordering::Relaxed);
 }
 
 /// The hypervisor's own end: what waits goes out, and then this.

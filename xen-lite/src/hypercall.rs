@@ -65,6 +65,8 @@ pub struct World<'a, M> {
     pub common: Common,
     /// What a hypercall leaves for the machine to do before its caller goes on.
     pub after: After,
+    /// No vCPU's timer is earlier; `u64::MAX` for none. Nanoseconds since boot.
+    pub next_timer: u64,
     /// What it may still do by itself.
     pub work: Work,
     /// Where its lists are copied to.
@@ -267,6 +269,7 @@ fn carry_out(
 #[inline(never)]
 fn set_timer(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, deadline: u64) -> Outcome {
     domain.vcpu.timer_ns = (deadline != 0).then_some(deadline);
+    world.next_timer = world.next_timer.min(domain.vcpu.timer_ns.unwrap_or(u64::MAX));
     // It may be over already, or before the end of the turn; also when this is one call of several.
     world.after.notify();
     Outcome::DONE

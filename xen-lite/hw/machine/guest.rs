@@ -36,7 +36,7 @@ impl Machine {
 
     /// Takes the loaded vCPU off the CPU, keeping its state.
     pub(crate) fn unload(&mut self) {
-        self.stop_running();
+        self.stop_running(self.clock.now_ns());
         if self.loaded != Loaded::NOBODY {
             self.save();
             self.show_set(self.idle_set);
@@ -81,14 +81,15 @@ impl Machine {
     pub(super) fn run(&mut self, turn: Turn) -> ! {
         self.load(turn.domain);
         let (now, tsc) = self.clock.now();
-        let (mut own, mut others) = (None, u64::MAX);
-        for (index, domain) in self.domains.iter().enumerate() {
-            if index == turn.domain {
-                own = domain.vcpu.timer_ns;
-            } else {
-                others = others.min(domain.vcpu.timer_ns.unwrap_or(u64::MAX));
-            }
-        }
+        let own = self
+            .domains
+            .get(turn.domain)
+            .and_then(|domain| domain.vcpu.timer_ns);
+        // One that was called off may have left an earlier time behind: one interrupt too many, and it is forgotten.
+        let others = match self.world.next_timer {
+            next if own == Some(next) => self.next_timer_but_of(turn.domain),
+            next => next,
+        };
         let mut slice = turn.slice_before(now, own, Some(others));
         if self.has_to_send() {
             slice = slice.min(LOOK_NS);
@@ -97,6 +98,16 @@ impl Machine {
         self.show_time(now, tsc);
         self.clock.arm(now, slice);
         self.resume_running()
+    }
+
+    /// The earliest timer of all others.
+    #[inline(never)]
+    fn next_timer_but_of(&self, index: usize) -> u64 {
+        let others = self.domains.iter().enumerate().filter(|other| other.0 != index);
+        others
+            .filter_map(|(_, domain)| domain.vcpu.timer_ns)
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
     /// Writes the time page of the loaded vCPU.

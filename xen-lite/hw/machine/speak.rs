@@ -14,14 +14,16 @@ use xen_lite::sched::turn::State;
 
 impl Machine {
     /// Sends what the ports take, and fills them up.
+    /// Says whether it did.
     #[inline(always)]
-    pub(super) fn speak(&mut self) {
-        if self.scheduler.holds_somebody()
+    pub(super) fn speak(&mut self) -> bool {
+        let is_asked = self.scheduler.holds_somebody()
             || self.domains.iter().any(Terminal::has_text)
-            || self.has_to_send()
-        {
+            || self.has_to_send();
+        if is_asked {
             self.send_and_fill();
         }
+        is_asked
     }
 
     #[inline(never)]
@@ -58,6 +60,7 @@ impl Machine {
     }
 
     /// Whether something of the ports' waits, so that they want to be looked at soon.
+    #[inline]
     pub(super) fn has_to_send(&mut self) -> bool {
         self.terminal.port().waiting() > 0 || !ports::is_empty()
     }

@@ -29,10 +29,15 @@ impl Machine {
 
     /// Gives turns until one of them is a guest's run.
     pub(crate) fn next_turn(&mut self) -> ! {
-        self.stop_running();
         loop {
-            self.speak();
-            let now = self.look_around();
+            let mut now = self.clock.now_ns();
+            self.stop_running(now);
+            if self.speak() {
+                now = self.clock.now_ns();
+            }
+            if self.has_to_look(now) {
+                now = self.look_around();
+            }
             self.finish_if_over();
             let Some(turn) = self.scheduler.next_turn(now) else {
                 self.idle(now);
@@ -49,27 +54,22 @@ impl Machine {
         }
     }
 
-    /// Takes keys, raises what events are due, and wakes whom they wake, who pays for it. Returns what time it is afterwards.
+    /// Whether keys, timers or sleepers want to be looked at.
     #[inline(always)]
-    fn look_around(&mut self) -> u64 {
-        let now = self.clock.now_ns();
-        let quiet = now < self.next_key_look
-            && !self.scheduler.may_wake(now)
-            && !self
-                .domains
-                .iter()
-                .any(|domain| domain.vcpu.timer_ns.is_some_and(|timer| timer <= now));
-        if quiet { now } else { self.look_and_wake(now) }
+    fn has_to_look(&self, now: u64) -> bool {
+        now >= self.next_key_look || now >= self.world.next_timer || self.scheduler.may_wake(now)
     }
 
+    /// Takes keys, raises what events are due, and wakes whom they wake, who pays for it. Returns what time it is afterwards.
     #[inline(never)]
-    fn look_and_wake(&mut self, now: u64) -> u64 {
+    fn look_around(&mut self) -> u64 {
         let mut typed = None;
-        if now >= self.next_key_look {
-            self.next_key_look = now.saturating_add(LOOK_NS);
+        let mut before = self.clock.now_ns();
+        if before >= self.next_key_look {
+            self.next_key_look = before.saturating_add(LOOK_NS);
             typed = self.take_keys();
+            before = self.clock.now_ns();
         }
-        let before = self.clock.now_ns();
         self.raise_events(before, typed);
         self.wake(before);
         let now = self.clock.now_ns();
@@ -79,9 +79,9 @@ impl Machine {
 
     /// The vCPU that ran is charged for its time.
     #[inline(always)]
-    pub(super) fn stop_running(&mut self) {
+    pub(super) fn stop_running(&mut self, now: u64) {
         if let Some(since) = self.running_since.take() {
-            let ran = self.clock.now_ns().saturating_sub(since);
+            let ran = now.saturating_sub(since);
             let domain = self.running();
             domain.vcpu.virtual_time_ns = domain.vcpu.virtual_time_ns.saturating_add(ran);
         }
@@ -89,14 +89,22 @@ impl Machine {
 
     /// Events that are the machine's: timers that are over, keys that were typed.
     fn raise_events(&mut self, now: u64, typed: Option<usize>) {
-        for (index, domain) in self.domains.iter_mut().enumerate() {
-            if domain.vcpu.timer_ns.is_some_and(|timer| timer <= now) {
-                domain.vcpu.timer_ns = None;
-                event::raise_virq(&mut self.world.mem, domain, Virq::Timer);
+        let World { mem, next_timer, .. } = &mut self.world;
+        if now >= *next_timer {
+            *next_timer = u64::MAX;
+            for domain in &mut self.domains {
+                match domain.vcpu.timer_ns {
+                    Some(timer) if timer <= now => {
+                        domain.vcpu.timer_ns = None;
+                        event::raise_virq(mem, domain, Virq::Timer);
+                    }
+                    Some(timer) => *next_timer = timer.min(*next_timer),
+                    None => {}
+                }
             }
-            if typed == Some(index) {
-                event::raise_virq(&mut self.world.mem, domain, Virq::Console);
-            }
+        }
+        if let Some(domain) = typed.and_then(|typed| self.domains.get(typed)) {
+            event::raise_virq(mem, domain, Virq::Console);
         }
     }
 

@@ -103,6 +103,7 @@ impl Machine {
                 frames,
                 common,
                 after: After::default(),
+                next_timer: u64::MAX,
                 work: Work::PER_CALL,
                 staging: Staging::EMPTY,
             },

@@ -77,6 +77,7 @@ impl Guest {
             frames,
             common,
             after: After::default(),
+            next_timer: u64::MAX,
             work: Work::PER_CALL,
             staging: Staging::EMPTY,
         };

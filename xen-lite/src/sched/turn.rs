@@ -123,6 +123,8 @@ struct Slot {
     /// A person has paused it: it does not run. Whatever else happens to it goes on.
     is_paused: bool,
     account: Account,
+    /// It has something to do.
+    is_ready: bool,
     /// It has got something to do since the last decision: its account has to catch up.
     joins: bool,
     /// It woke, and has not run since.
@@ -136,12 +138,14 @@ impl Slot {
         state: State::Absent,
         is_paused: false,
         account: Account::new(1),
+        is_ready: false,
         joins: false,
         is_fresh: false,
         last_turn: 0,
     };
 
     /// What its next turn is for; `None`: it needs none.
+    #[inline(always)]
     const fn work(&self) -> Option<Work> {
         match self.state {
             State::Building => Some(Work::Build),
@@ -176,6 +180,7 @@ struct Set(u128);
 const _: () = assert!(MAX_DOMAINS <= u128::BITS as usize);
 
 impl Set {
+    #[inline(always)]
     const fn put(&mut self, domain: usize, is_in: bool) {
         if domain < MAX_DOMAINS {
             let bit = 1 << domain;
@@ -188,9 +193,10 @@ impl Set {
         self.0 == 0
     }
 
-    #[inline(always)]
-    const fn holds(self, domain: usize) -> bool {
-        domain < MAX_DOMAINS && self.0 >> domain & 1 != 0
+    /// Its members, if there are two at most.
+    fn few(mut self) -> Option<[Option<usize>; 2]> {
+        let few = [self.next(), self.next()];
+        self.is_empty().then_some(few)
     }
 }
 
@@ -225,6 +231,8 @@ pub struct Scheduler {
     count: usize,
     /// Those that have something to do.
     ready: Set,
+    /// The same, if they are two at most; else nobody.
+    few: [Option<usize>; 2],
     /// Those that sleep.
     asleep: Set,
     /// Those that are held.
@@ -253,6 +261,7 @@ impl Scheduler {
             slots: [Slot::ABSENT; MAX_DOMAINS],
             count: 0,
             ready: Set(0),
+            few: [None; 2],
             asleep: Set(0),
             held: Set(0),
             any_joins: false,
@@ -341,10 +350,12 @@ impl Scheduler {
         let had_work = slot.has_work();
         change(slot);
         let (has_work, state) = (slot.has_work(), slot.state);
+        slot.is_ready = has_work;
         slot.joins |= !had_work;
         let joins = slot.joins && has_work;
         self.any_joins |= joins;
         self.ready.put(domain, has_work);
+        self.few = self.ready.few().unwrap_or_default();
         self.asleep.put(domain, matches!(state, State::Blocked { .. }));
         self.held.put(domain, state == State::Held);
     }
@@ -417,7 +428,7 @@ impl Scheduler {
         if self.any_joins || self.has_left() {
             self.admit(now);
         }
-        let [first, second] = self.leaders();
+        let [first, second] = self.two().unwrap_or_else(|| self.leaders());
         let rival_of = |domain| if first == Some(domain) { second } else { first };
         let last = self.current.take();
         let current = match last.filter(|last| self.keeps(last, rival_of(last.domain), now)) {
@@ -466,8 +477,8 @@ impl Scheduler {
     /// Whether the domain that had the turn has nothing to do any more.
     #[inline(always)]
     fn has_left(&self) -> bool {
-        self.current
-            .is_some_and(|current| !self.ready.holds(current.domain))
+        let last = self.current.and_then(|current| self.slots.get(current.domain));
+        last.is_some_and(|slot| !slot.is_ready)
     }
 
     /// Moves scheduler time on, and lets those join that have got something to do.
@@ -494,8 +505,25 @@ impl Scheduler {
         self.any_joins = false;
     }
 
-    /// The first two of those that have something to do.
+    /// The domain that had the turn and its one rival, if nobody else has something to do: which of them is the first need
+    /// not be known.
     #[inline(always)]
+    fn two(&self) -> Option<[Option<usize>; 2]> {
+        let last = self.current?.domain;
+        let two = match self.few {
+            [Some(one), other] if one == last => [Some(one), other],
+            [other, Some(one)] if one == last => [Some(one), other],
+            _ => return None,
+        };
+        debug_assert!({
+            let [first, second] = self.leaders();
+            two == [first, second] || two == [second, first]
+        });
+        Some(two)
+    }
+
+    /// The first two of those that have something to do.
+    #[inline(never)]
     fn leaders(&self) -> [Option<usize>; 2] {
         let (mut first, mut second) = (None, None);
         for (domain, slot) in self.ready() {
@@ -534,7 +562,7 @@ impl Scheduler {
     #[inline(always)]
     fn keeps(&self, last: &Current, rival: Option<usize>, now: u64) -> bool {
         let slot = |domain: usize| self.slots.get(domain);
-        let Some(own) = slot(last.domain).filter(|_| self.ready.holds(last.domain)) else {
+        let Some(own) = slot(last.domain).filter(|slot| slot.is_ready) else {
             return false;
         };
         match rival.and_then(slot) {

@@ -73,6 +73,7 @@ impl Bench {
                 frames,
                 common,
                 after: After::default(),
+                next_timer: u64::MAX,
                 work: Work::PER_CALL,
                 staging: Staging::EMPTY,
             },

@@ -271,6 +271,17 @@ fn what_entries_leave_to_be_done_is_left_by_the_batch() {
 }
 
 #[test]
+fn no_timer_is_earlier_than_the_machine_knows() {
+    let mut bench = Bench::new(2);
+    for (domain, deadline, next) in [(0, 0, u64::MAX), (1, 9, 9), (0, 7, 7), (0, 8, 7), (0, 0, 7)] {
+        let answer = bench.ask_quick(domain, Hypercall::SetTimerOp, &[deadline]);
+        assert_eq!(answer, (Ok(0), 0));
+        assert_eq!(bench.world.next_timer, next);
+    }
+    assert_eq!(bench.domains[1].vcpu.timer_ns, Some(9));
+}
+
+#[test]
 fn a_list_that_is_mapped_elsewhere_meanwhile_goes_on_there() {
     let mut bench = Bench::new(1);
     let list = at(0, 0);
