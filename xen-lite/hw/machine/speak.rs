@@ -13,8 +13,7 @@ use xen_lite::record::Record;
 use xen_lite::sched::turn::State;
 
 impl Machine {
-    /// Sends what the ports take, and fills them up.
-    /// Says whether it did.
+    /// Sends what the ports take, and fills them up, if anybody waits for that. Returns whether somebody did.
     #[inline(always)]
     pub(super) fn speak(&mut self) -> bool {
         let is_asked = self.scheduler.holds_somebody()

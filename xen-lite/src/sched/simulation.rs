@@ -1,5 +1,5 @@
 //! Whole machines in simulated time: who gets how much, and how soon.
-use super::turn::{LEAST_NS, LONGEST_NS, Scheduler, State, Work};
+use super::turn::{ALLOWANCE_NS, LEAST_NS, LONGEST_NS, Scheduler, State, Work};
 use proptest::prelude::*;
 
 const US: u64 = 1_000;
@@ -166,6 +166,23 @@ fn spinners_share_by_their_weights() {
     machine.run(10 * SECOND);
     for domain in 0..weights.len() {
         assert_share(&machine, domain, machine.fair(domain), 0.02);
+    }
+}
+
+#[test]
+fn equal_spinners_are_never_more_than_an_allowance_apart() {
+    for count in 2..=4 {
+        let mut machine = Machine::new(&vec![(8, Habit::Spin); count]);
+        for _ in 0..500 {
+            machine.run(MS);
+            let spent = || (0..count).map(|domain| machine.scheduler.spent_ns(domain));
+            let apart = spent().max().unwrap() - spent().min().unwrap();
+            assert!(
+                apart <= ALLOWANCE_NS + SWITCH_NS,
+                "{count}: {:?}",
+                spent().collect::<Vec<_>>()
+            );
+        }
     }
 }
 
