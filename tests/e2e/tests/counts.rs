@@ -31,17 +31,17 @@ const WAYS: &[(&str, &str, u64, &str)] = &[
     (
         "mmu-map-128",
         "mmu_update, each of 128 pages that appear",
-        125,
+        120,
         "549",
     ),
-    ("pin-empty-l1", "a pin of an empty L1 table", 2400, "9938"),
+    ("pin-empty-l1", "a pin of an empty L1 table", 2200, "9938"),
     (
         "pin-full-l1-per-entry",
         "a pin of a full one, each entry",
         52,
         "185",
     ),
-    ("unpin-empty-l1", "its unpin, empty", 2050, "8933"),
+    ("unpin-empty-l1", "its unpin, empty", 1750, "8933"),
     ("new-baseptr", "another root", 345, "1054"),
     ("multicall-null", "each of 32 null calls in one", 140, "211"),
     ("set-trap-table-20", "20 trap handlers", 1600, "2123"),
@@ -56,7 +56,7 @@ const WAYS: &[(&str, &str, u64, &str)] = &[
 ];
 
 /// The most that a handover to another domain takes. Two that yield to each other: a round has two.
-const SWITCH: u64 = 1250;
+const SWITCH: u64 = 775;
 
 fn counts(name: &str, scene: &str) -> BTreeMap<String, u64> {
     let outcome = Boot::qemu(name, scene).counting().must_be_good();
