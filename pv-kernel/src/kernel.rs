@@ -203,10 +203,8 @@ impl<'a, M: Machine> Kernel<'a, M> {
                 let resolved = process.memory.resolve(&mut self.machine, &mut self.frames, fault);
                 match resolved {
                     Ok(()) => Next::Resume,
-                    // The first process tries again when another has made room.
-                    Err(Cause::OutOfMemory) if self.is_init(process.pid) && self.end_largest() => {
-                        Next::Resume
-                    }
+                    // It tries again when another has made room.
+                    Err(Cause::OutOfMemory) if self.make_room(process) => Next::Resume,
                     Err(cause) => self.fault(process, cause),
                 }
             }
@@ -248,9 +246,9 @@ impl<'a, M: Machine> Kernel<'a, M> {
         address: u64,
         buffer: &mut [u8],
     ) -> Result<(), Errno> {
-        process
-            .memory
-            .read(&mut self.machine, &mut self.frames, address, buffer)
+        self.with_room(process, |memory, machine, frames| {
+            memory.read(machine, frames, address, buffer)
+        })
     }
 
     /// Copies to the program's `address`.
@@ -258,8 +256,37 @@ impl<'a, M: Machine> Kernel<'a, M> {
     /// # Errors
     /// `EFAULT`, `ENOMEM`.
     pub fn copy_out(&mut self, process: &mut Process<'_>, address: u64, bytes: &[u8]) -> Result<(), Errno> {
-        process
-            .memory
-            .write(&mut self.machine, &mut self.frames, address, bytes)
+        self.with_room(process, |memory, machine, frames| {
+            memory.write(machine, frames, address, bytes)
+        })
+    }
+
+    /// Brings in the pages of the program's that are about to be written.
+    ///
+    /// # Errors
+    /// `EFAULT`, `ENOMEM`.
+    pub fn make_writable(
+        &mut self,
+        process: &mut Process<'_>,
+        address: u64,
+        length: usize,
+    ) -> Result<(), Errno> {
+        self.with_room(process, |memory, machine, frames| {
+            memory.make_writable(machine, frames, address, length)
+        })
+    }
+
+    /// Tries an access to a program's memory, and again when another process has made room for it.
+    fn with_room<'p>(
+        &mut self,
+        process: &mut Process<'p>,
+        mut access: impl FnMut(&mut UserMemory<'p>, &mut M, &mut FrameTable<'a>) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        loop {
+            match access(&mut process.memory, &mut self.machine, &mut self.frames) {
+                Err(Errno::NO_MEMORY) if self.make_room(process) => {}
+                done => return done,
+            }
+        }
     }
 }

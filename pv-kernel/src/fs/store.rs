@@ -17,9 +17,12 @@ pub trait PageStore {
     /// The bytes of such a frame.
     fn page(&mut self, frame: Pfn) -> &mut Page;
 
-    /// How many frames are free.
+    /// How many frames files may still take.
     fn free(&self) -> u64;
 }
+
+/// Of so many frames one is not for files: what fills them all leaves programs enough to clean up.
+const PART_FOR_PROGRAMS: u64 = 16;
 
 /// The domain's frames as a store.
 #[derive(Debug)]
@@ -47,7 +50,8 @@ impl<M: Memory> PageStore for DomainFrames<'_, '_, M> {
     }
 
     fn free(&self) -> u64 {
-        self.frames.free()
+        let reserve = self.frames.len() / PART_FOR_PROGRAMS;
+        self.frames.free().saturating_sub(reserve)
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn fork<M: Memory>(
     copier.batch.operation(copier.memory, flush);
     copier.batch.flush(copier.memory);
     let ran_out = copier.ran_out;
-    let copy = AddressSpace::from_root(root, kernel_root, space.pages());
+    let copy = space.with_root(root);
     match ran_out {
         None => Ok(copy),
         Some(error) => {

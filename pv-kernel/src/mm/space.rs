@@ -29,6 +29,8 @@ pub(super) const TABLE_FLAGS: PteFlags = PteFlags::PRESENT
 pub struct AddressSpace {
     /// Entries of the lowest tables that are not 0.
     pages: u64,
+    /// Tables, the root among them.
+    tables: u64,
     root: Pfn,
     kernel_root: Pfn,
 }
@@ -47,18 +49,15 @@ impl AddressSpace {
         make_tables(memory, kernel_root, &[(root, ROOT_LEVEL)]);
         Ok(Self {
             pages: 0,
+            tables: 1,
             root,
             kernel_root,
         })
     }
 
-    /// The space of a root that is a table, with so many pages.
-    pub(super) const fn from_root(root: Pfn, kernel_root: Pfn, pages: u64) -> Self {
-        Self {
-            pages,
-            root,
-            kernel_root,
-        }
+    /// A space like this one, whose root is a table already.
+    pub(super) const fn with_root(&self, root: Pfn) -> Self {
+        Self { root, ..*self }
     }
 
     /// A space with the same pages, which both share: whoever writes to one first gets a copy of it.
@@ -83,6 +82,12 @@ impl AddressSpace {
     #[must_use]
     pub const fn pages(&self) -> u64 {
         self.pages
+    }
+
+    /// How many frames it holds: pages, shared ones included, and tables.
+    #[must_use]
+    pub const fn frames(&self) -> u64 {
+        self.pages + self.tables
     }
 
     /// The frame of the root table that maps the kernel alone.
@@ -111,7 +116,7 @@ impl AddressSpace {
         protection: Protection,
     ) -> Result<(), OutOfFrames> {
         let entry = entry_for(memory, frame, protection.entry_flags());
-        link(memory, frames, (self.root, self.kernel_root), address, entry)?;
+        self.tables += link(memory, frames, (self.root, self.kernel_root), address, entry)?;
         self.pages += 1;
         Ok(())
     }
@@ -245,17 +250,17 @@ pub fn make_kernel_tables(
     kernel_root: Pfn,
     address: u64,
 ) -> Result<(), OutOfFrames> {
-    link(memory, frames, (kernel_root, kernel_root), address, 0)
+    link(memory, frames, (kernel_root, kernel_root), address, 0).map(|_| ())
 }
 
-/// Writes the L1 entry for `address` in the tables of `root`, making the tables that are missing.
+/// Writes the L1 entry for `address` in the tables of `root`, making the tables that are missing; how many these were.
 fn link(
     memory: &mut impl Memory,
     frames: &mut FrameTable<'_>,
     (root, kernel_root): (Pfn, Pfn),
     address: u64,
     leaf: u64,
-) -> Result<(), OutOfFrames> {
+) -> Result<u64, OutOfFrames> {
     let slot = walk::walk(memory, root, address);
     let missing = usize::from(slot.level - 1);
     let tables = take_several(frames, missing)?;
@@ -269,7 +274,7 @@ fn link(
     }
     make_tables(memory, kernel_root, made.get(..missing).unwrap_or(&[]));
     memory.mmu_update(&[update(walk::location(memory, slot.table, slot.index), entry)]);
-    Ok(())
+    Ok(missing as u64)
 }
 
 /// A frame filled as a root with the kernel's entries alone; it is no table yet.

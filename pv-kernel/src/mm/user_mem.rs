@@ -89,6 +89,12 @@ impl<'a> UserMemory<'a> {
         self.space.pages()
     }
 
+    /// How many frames it holds: pages, shared ones included, and page tables.
+    #[must_use]
+    pub const fn frames(&self) -> u64 {
+        self.space.frames()
+    }
+
     /// Its areas.
     #[must_use]
     pub const fn areas(&self) -> &AreaMap {

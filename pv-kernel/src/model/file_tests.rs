@@ -1,7 +1,7 @@
 //! Files, pipes and the terminal, as programs use them on the model.
 #![cfg(test)]
 use super::tests::{DATA, EXIT, HELLO, MMAP, MapErrno, Outcome, READ, WRITE, call, run_steps, run_with};
-use super::{Model, Step};
+use super::{FRAMES, Model, Step};
 
 const OPEN: u64 = 2;
 const CLOSE: u64 = 3;
@@ -11,6 +11,7 @@ const LSEEK: u64 = 8;
 const SIGACTION: u64 = 13;
 const IOCTL: u64 = 16;
 const PREAD: u64 = 17;
+const PWRITE: u64 = 18;
 const PIPE: u64 = 22;
 const DUP2: u64 = 33;
 const SENDFILE: u64 = 40;
@@ -386,4 +387,25 @@ fn select_takes_a_second_of_microseconds_and_leaves_what_is_ready() {
         ],
     ]);
     assert_eq!(outcome.results.map_errno(), [0, 0, 5, 1]);
+}
+
+#[test]
+fn files_leave_programs_some_memory_however_much_is_written() {
+    let outcome = run(&[
+        text(0, "/f"),
+        vec![call(OPEN, &[path(0), CREATE, 0o644])],
+        (0..FRAMES)
+            .map(|page| call(PWRITE, &[3, DATA, 1, page << 12]))
+            .collect(),
+        // A program can still be started, and a page be touched.
+        vec![
+            Step::Store(OUT, 1),
+            Step::Fork(vec![Step::Store(OUT, 2), call(EXIT, &[7])]),
+            wait(),
+            Step::Expect(OUT + 0x801, 7),
+        ],
+    ]);
+    let results = outcome.results.map_errno();
+    assert!(results.contains(&-28), "{results:?}");
+    assert_eq!(outcome.printed, "");
 }

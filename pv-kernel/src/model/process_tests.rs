@@ -7,6 +7,7 @@ use super::{FIRST_FREE, FRAMES, KERNEL_ROOT, Model, Step};
 use crate::addr::{FIRST_KERNEL_SLOT, Pfn};
 use crate::kernel::Kernel;
 use crate::machine::Tables;
+use crate::mm::area::Access;
 use crate::mm::frames::{FrameState, FrameTable};
 use crate::options::Options;
 use crate::proc::{Program, Status};
@@ -22,6 +23,9 @@ const SETPGID: u64 = 109;
 const GETPGID: u64 = 121;
 const SETSID: u64 = 112;
 const YIELD: u64 = 24;
+const PAUSE: u64 = 34;
+const KILL: u64 = 62;
+const UNAME: u64 = 63;
 const ANY: u64 = u64::MAX;
 
 fn wait() -> Step {
@@ -50,7 +54,7 @@ fn what_one_writes_the_other_does_not_see() {
             call(YIELD, &[]),
             Step::Expect(DATA, 2),
             // The kernel's own write.
-            call(63, &[DATA]),
+            call(UNAME, &[DATA]),
             Step::Expect(DATA, b'L'),
         ]),
         Step::Store(DATA, 3),
@@ -363,18 +367,31 @@ fn a_kernel_without_memory_of_its_own_refuses_and_goes_on() {
     assert_eq!(outcome.printed, "");
 }
 
+/// Touches so many pages, one every `stride`, and then does the rest.
+fn hog(pages: u64, stride: u64, rest: &[Step]) -> Vec<Step> {
+    let start = 0x10_0000_0000;
+    let map = call(MMAP, &[start, pages * stride, 3, 0x32, u64::MAX, 0]);
+    let touches = (0..pages).map(|index| Step::Store(start + index * stride, 1));
+    [map]
+        .into_iter()
+        .chain(touches)
+        .chain(rest.iter().cloned())
+        .collect()
+}
+
+/// Forks a process that has all its memory before the next step.
+fn fork_and_let_it_grow(child: Vec<Step>) -> impl Iterator<Item = Step> {
+    let turns = child.len() + 1;
+    [Step::Fork(child)]
+        .into_iter()
+        .chain((0..turns).map(|_| call(YIELD, &[])))
+}
+
 #[test]
 fn the_first_process_lives_when_memory_runs_out_and_the_largest_other_ends() {
-    let page = |index: u64| 0x10_0000_0000 + index * 0x1000;
-    let map = || call(MMAP, &[page(0), 0x20_0000, 3, 0x32, u64::MAX, 0]);
-    let hog = |pages: u64| -> Vec<Step> {
-        let touches = (0..pages).map(|index| Step::Store(page(index), 1));
-        [map()].into_iter().chain(touches).collect()
-    };
-    let mut child = hog(150);
-    child.push(call(0, &[0, DATA, 1]));
-    let mut steps = vec![Step::Fork(child), call(YIELD, &[]), call(YIELD, &[])];
-    steps.extend(hog(300));
+    let child = hog(150, 0x1000, &[call(PAUSE, &[])]);
+    let mut steps: Vec<Step> = fork_and_let_it_grow(child).collect();
+    steps.extend(hog(300, 0x1000, &[]));
     steps.push(call(WAIT4, &[ANY, DATA, 0, 0]));
     steps.push(Step::Expect(DATA, 9));
     let mut model = Model::new();
@@ -383,6 +400,70 @@ fn the_first_process_lives_when_memory_runs_out_and_the_largest_other_ends() {
     let outcome = super::tests::run_model(model, &archive);
     assert_eq!(outcome.printed.matches("killed by out of memory").count(), 1);
     assert_eq!(outcome.verdict, Verdict::Init(Status::Exited(0)));
+}
+
+#[test]
+fn who_holds_the_most_goes_when_memory_runs_out_and_not_who_comes_next() {
+    let mut steps: Vec<Step> = fork_and_let_it_grow(hog(250, 0x1000, &[call(PAUSE, &[])])).collect();
+    steps.extend([
+        Step::Fork(hog(150, 0x1000, &[call(EXIT, &[7])])),
+        call(WAIT4, &[ANY, DATA, 0, 0]),
+        Step::Expect(DATA, 9),
+        call(WAIT4, &[ANY, DATA, 0, 0]),
+        Step::Expect(DATA + 1, 7),
+    ]);
+    let outcome = run_steps(&steps);
+    assert_eq!(outcome.printed.matches("killed by out of memory").count(), 1);
+}
+
+#[test]
+fn page_tables_weigh_as_much_as_pages() {
+    // Each of these pages has a table of its own: 2 frames for each. The other one holds 150 pages.
+    let mut steps: Vec<Step> = fork_and_let_it_grow(hog(150, 0x1000, &[call(PAUSE, &[])])).collect();
+    steps.extend([
+        Step::Fork(hog(200, 0x20_0000, &[call(EXIT, &[7])])),
+        call(WAIT4, &[ANY, DATA, 0, 0]),
+        Step::Expect(DATA, 9),
+        call(KILL, &[2, 9]),
+        call(WAIT4, &[2, DATA, 0, 0]),
+        Step::Expect(DATA, 9),
+    ]);
+    let outcome = run_steps(&steps);
+    assert_eq!(outcome.printed.matches("killed by out of memory").count(), 1);
+    let waited = outcome.results.map_errno();
+    assert!(waited.ends_with(&[3, 0, 2]), "{waited:?}");
+}
+
+#[test]
+fn many_small_ones_of_another_group_go_before_a_larger_one() {
+    let child = |group| {
+        let mut steps = vec![call(SETPGID, &[0, group])];
+        steps.extend(hog(5, 0x1000, &[call(PAUSE, &[])]));
+        steps
+    };
+    let mut steps = vec![Step::Touch(Access::Read, DATA)];
+    // Each takes 11 frames, two of three in all; the first makes the group.
+    steps.extend(fork_and_let_it_grow(child(0)));
+    steps.extend((0..19).flat_map(|_| fork_and_let_it_grow(child(2))));
+    steps.extend(hog(180, 0x1000, &[call(WRITE, &[1, DATA, 5])]));
+    let outcome = run_steps(&steps);
+    assert!(outcome.printed.ends_with("hello"), "{}", outcome.printed);
+    let killed = outcome.printed.matches("killed by out of memory").count();
+    assert!((1..10).contains(&killed), "{}", outcome.printed);
+}
+
+#[test]
+fn the_kernels_own_accesses_get_room_too() {
+    let start = 0x20_0000_0000;
+    let mut steps: Vec<Step> = fork_and_let_it_grow(hog(200, 0x1000, &[call(PAUSE, &[])])).collect();
+    steps.push(call(MMAP, &[start, 0x20_0000, 3, 0x32, u64::MAX, 0]));
+    let pages = (0..190).map(|page| start + page * 0x1000);
+    steps.extend(pages.map(|page| call(UNAME, &[page])));
+    steps.push(call(WAIT4, &[ANY, DATA, 0, 0]));
+    steps.push(Step::Expect(DATA, 9));
+    let outcome = run_steps(&steps);
+    let results = outcome.results.map_errno();
+    assert!(!results.contains(&-12), "{results:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The end of a process.
 use crate::cause::Cause;
 use crate::kernel::{Kernel, Machine};
-use crate::proc::table::{Entry, State};
+use crate::proc::table::State;
 use crate::proc::{End, News, Pid, Process, Status};
 use crate::signal::{Handler, Info, Origin, Signal};
 use crate::wait::Channel;
@@ -100,22 +100,6 @@ impl<'a, M: Machine> Kernel<'a, M> {
                 self.tell(heir, child, status);
             }
         }
-    }
-
-    /// Ends the process with the most pages, of those that nobody works on; whether there was one.
-    pub(crate) fn end_largest(&mut self) -> bool {
-        let processes = self.processes.entries().iter().filter_map(Entry::process);
-        let largest = processes.max_by_key(|process| process.memory.pages());
-        let Some(process) = largest
-            .map(|process| process.pid)
-            .and_then(|pid| self.processes.take(pid))
-        else {
-            return false;
-        };
-        let rip = process.context.rip;
-        let cause = Cause::OutOfMemory;
-        self.exit(process, End::Killed { cause, rip });
-        true
     }
 
     /// Ends every process that is left.

@@ -6,6 +6,7 @@ mod files;
 mod fork;
 mod name;
 mod process;
+mod room;
 mod status;
 pub mod table;
 mod terminal;

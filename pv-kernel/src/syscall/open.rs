@@ -227,9 +227,7 @@ pub(super) fn pipe2<'a, M: Machine>(
     if !process.files.descriptors.has_room_for(2) {
         return Err(Errno::TOO_MANY_FILES.into());
     }
-    process
-        .memory
-        .make_writable(&mut kernel.machine, &mut kernel.frames, address, 8)?;
+    kernel.make_writable(process, address, 8)?;
     let (read, write) = kernel.vfs.make_pipe(OpenFlags::from_bits_truncate(bits))?;
     let read = install(kernel, process, read, 0, on_exec(bits))?;
     let write = install(kernel, process, write, 0, on_exec(bits))?;

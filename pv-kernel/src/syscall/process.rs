@@ -48,9 +48,7 @@ pub(super) fn clone<'a, M: Machine>(
         return Err(Errno::INVALID.into());
     }
     if has(linux::CLONE_PARENT_SETTID) {
-        process
-            .memory
-            .make_writable(&mut kernel.machine, &mut kernel.frames, parent_tid, 4)?;
+        kernel.make_writable(process, parent_tid, 4)?;
     }
     let pid = kernel.fork(process, stack)?;
     if has(linux::CLONE_PARENT_SETTID) {

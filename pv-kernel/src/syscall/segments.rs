@@ -150,9 +150,7 @@ impl Segments {
         length: usize,
     ) -> Result<(), Errno> {
         for (address, length) in self.parts(from, length) {
-            process
-                .memory
-                .make_writable(&mut kernel.machine, &mut kernel.frames, address, length)?;
+            kernel.make_writable(process, address, length)?;
         }
         Ok(())
     }

@@ -229,9 +229,7 @@ pub(super) fn getdents64<'a, M: Machine>(
 ) -> Made {
     let file = process.files.descriptors.get(descriptor)?;
     let room = usize::try_from(size).unwrap_or(LISTED_MAX).min(LISTED_MAX);
-    process
-        .memory
-        .make_writable(&mut kernel.machine, &mut kernel.frames, address, room)?;
+    kernel.make_writable(process, address, room)?;
     let mut listed: Vec<u8> = Vec::new();
     let mut was_full = Listing::More;
     kernel.with_files(process, |vfs, caller, _| {
