@@ -6,7 +6,7 @@ use abi::hypercall::Hypercall;
 use abi::trap::vector;
 use abi::version::XenVersion;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use xen_lite::hypercall::{self, Outcome};
+use xen_lite::hypercall::{self, Answer, Outcome};
 use xen_lite::recorder::Event;
 use xen_lite::switcher::{MISSING_SYSCALL_VECTOR, Registers, Slot, TIMER_VECTOR};
 
@@ -45,15 +45,17 @@ extern "C" fn slow_hypercall(a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, number
         number,
         [a1, a2, a3, a4, a5],
     );
-    if let Outcome::Return { value, detail } = outcome {
-        match machine.way_back() {
-            WayBack::AtOnce => return result(value, detail),
-            // SAFETY: the guest's registers are where this call was entered with them; nothing is left to do for it.
-            WayBack::Upcall => unsafe { switcher::return_to_upcall(value, detail) },
-            WayBack::Long => {}
-        }
+    let answer = match outcome {
+        Outcome::Return(answer) => answer,
+        Outcome::Leave(leave) => machine.leave_hypercall(leave),
+    };
+    let Answer { value, detail } = answer;
+    match machine.way_back() {
+        WayBack::AtOnce => result(value, detail),
+        // SAFETY: the guest's registers are where this call was entered with them; nothing is left to do for it.
+        WayBack::Upcall => unsafe { switcher::return_to_upcall(value, detail) },
+        WayBack::Long => machine.finish_hypercall(answer),
     }
-    machine.leave_hypercall(outcome)
 }
 
 /// A trap from a guest, all registers saved.

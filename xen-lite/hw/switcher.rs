@@ -83,7 +83,7 @@ unsafe extern "C" {
     static sw_masked_stubs: [u64; 32];
     fn sw_resume(registers: *const Registers) -> !;
     fn sw_inject(registers: *const Registers) -> !;
-    fn sw_return_to_upcall(value: u64, detail: u64) -> !;
+    fn sw_return_to_upcall();
 }
 
 /// Places in the switcher's text.
@@ -187,7 +187,17 @@ pub(crate) unsafe fn inject(registers: *const Registers) -> ! {
 ///
 /// # Safety
 /// As for [`resume`]; it was entered by that hypercall and has not gone on since.
+#[inline(always)]
 pub(crate) unsafe fn return_to_upcall(value: u64, detail: u64) -> ! {
-    // SAFETY: the caller's duty.
-    unsafe { sw_return_to_upcall(value, detail) }
+    // SAFETY: the caller's duty; the stack is abandoned. The text is too far away for a direct jump.
+    unsafe {
+        core::arch::asm!(
+            "movabs rcx, offset {}",
+            "jmp rcx",
+            sym sw_return_to_upcall,
+            in("rax") value,
+            in("rdx") detail,
+            options(noreturn),
+        )
+    }
 }

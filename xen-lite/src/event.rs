@@ -54,14 +54,27 @@ impl Packed {
         (number <= Self::NUMBER).then_some(Self(domain | number << Self::NUMBER_SHIFT | kind))
     }
 
+    /// The other end of a port that has one.
     #[inline(always)]
+    fn interdomain(self) -> Option<(DomainId, u16)> {
+        let Self(word) = self;
+        let number = (word >> Self::NUMBER_SHIFT & Self::NUMBER) as u16;
+        (word & Self::KIND == Self::INTERDOMAIN).then_some((self.domain(), number))
+    }
+
+    #[inline(always)]
+    const fn domain(self) -> DomainId {
+        DomainId((self.0 >> Self::DOMAIN_SHIFT) as u16)
+    }
+
     fn port(self) -> Port {
         let Self(word) = self;
+        if let Some((domain, port)) = self.interdomain() {
+            return Port::Interdomain(domain, port);
+        }
         let number = word >> Self::NUMBER_SHIFT & Self::NUMBER;
-        let domain = DomainId((word >> Self::DOMAIN_SHIFT) as u16);
         match word & Self::KIND {
-            Self::UNBOUND => Port::Unbound(domain),
-            Self::INTERDOMAIN => Port::Interdomain(domain, number as u16),
+            Self::UNBOUND => Port::Unbound(self.domain()),
             Self::VIRQ => Virq::from_raw(u64::from(number)).map_or(Port::Closed, Port::Virq),
             _ => Port::Closed,
         }
@@ -91,6 +104,13 @@ impl Ports {
         // Port 0 is closed for good.
         let port = usize::try_from(port).ok().and_then(|port| self.0.get(port));
         port.map_or(Port::Closed, |port| port.port())
+    }
+
+    /// Where a port leads that leads to another one.
+    #[inline(always)]
+    fn leads_to(&self, port: u64) -> Option<(DomainId, u16)> {
+        let packed = *self.0.get(usize::try_from(port).ok()?)?;
+        packed.interdomain()
     }
 
     fn set(&mut self, port: u16, to: Port) {
@@ -281,14 +301,13 @@ pub fn operate(
 #[inline(always)]
 pub fn send(mem: &mut impl PhysMem, domains: &[Domain], own: usize, port: u64) -> Result<bool, Errno> {
     let caller = domains.get(own).ok_or(Errno::NoDomain)?;
-    let bound = caller.ports.get(port);
-    if let Port::Interdomain(remote, port) = bound {
+    if let Some((remote, port)) = caller.ports.leads_to(port) {
         if let Some(other) = domains.get(usize::from(remote.0)) {
             raise(mem, other.vcpu.set.shared_info(), port);
         }
         return Ok(remote != caller.id);
     }
-    match bound {
+    match caller.ports.get(port) {
         // Nobody listens yet: an event into the void, as in Xen.
         Port::Unbound(_) => Ok(false),
         Port::Interdomain(..) | Port::Virq(_) | Port::Closed => Err(Errno::Invalid),

@@ -165,20 +165,58 @@ impl After {
     }
 }
 
+/// What a hypercall returns to its caller.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// rax.
+    pub value: u64,
+    /// rdx.
+    pub detail: u64,
+}
+
+impl Answer {
+    /// Success, nothing to say.
+    const DONE: Self = Self { value: 0, detail: 0 };
+
+    const fn refused(errno: Errno) -> Self {
+        Self {
+            value: errno.to_rax(),
+            detail: 0,
+        }
+    }
+
+    fn of(result: Result<u64, Errno>) -> Self {
+        match result {
+            Ok(value) => Self { value, detail: 0 },
+            Err(errno) => Self::refused(errno),
+        }
+    }
+}
+
 /// How a hypercall ends.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Resume the caller with these in rax and rdx.
-    Return {
-        /// rax.
-        value: u64,
-        /// rdx.
-        detail: u64,
-    },
-    /// Resume the caller after the others have had their turn.
+    /// Its caller goes on behind it.
+    Return(Answer),
+    /// Its caller does not go on now.
+    Leave(Leave),
+}
+
+impl Outcome {
+    const fn refused(errno: Errno) -> Self {
+        Self::Return(Answer::refused(errno))
+    }
+}
+
+/// How a hypercall ends whose caller does not go on now.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leave {
+    /// It goes on after the others have had their turn.
     Yield,
-    /// Resume the caller when a condition of the mask holds, or after that time if it is not 0.
+    /// It goes on when a condition of the mask holds, or after that time if it is not 0.
     Block {
         /// Nanoseconds.
         timeout_ns: u64,
@@ -192,25 +230,6 @@ pub enum Outcome {
         /// With what.
         code: u64,
     },
-}
-
-impl Outcome {
-    /// Success, nothing to say.
-    pub const DONE: Self = Self::Return { value: 0, detail: 0 };
-
-    const fn refused(errno: Errno) -> Self {
-        Self::Return {
-            value: errno.to_rax(),
-            detail: 0,
-        }
-    }
-
-    fn of(result: Result<u64, Errno>) -> Self {
-        match result {
-            Ok(value) => Self::Return { value, detail: 0 },
-            Err(errno) => Self::refused(errno),
-        }
-    }
 }
 
 /// Who calls: one of all domains, which runs.
@@ -229,23 +248,41 @@ pub fn dispatch(
     arguments: [u64; 5],
 ) -> Outcome {
     world.work = Work::PER_CALL;
-    let mut caller = Caller { domains, own };
-    carry_out(world, &mut caller, Hypercall::from_raw(number), &arguments)
+    let [first, second, third, ..] = arguments;
+    match Hypercall::from_raw(number) {
+        Some(Hypercall::SchedOp) => match domains.get(own) {
+            Some(domain) => sched_op(world, domain, first, second, third),
+            None => Outcome::refused(Errno::NoDomain),
+        },
+        Some(Hypercall::Multicall) => {
+            let mut caller = Caller { domains, own };
+            Outcome::Return(multicall::multicall(world, &mut caller, first, second))
+        }
+        call => Outcome::Return(carry_out(world, domains, own, call, arguments)),
+    }
 }
 
-/// The same, as a part of another call: both share what may be done. Each call is a function of its own that keeps the
-/// registers it needs, so that this one needs none.
-#[inline(never)]
+/// Carries out a call that may be part of another one; both share what may be done. Each call is a function of its own that
+/// keeps the registers it needs, so that those who choose it need none.
+#[inline(always)]
 fn carry_out(
     world: &mut World<'_, impl PhysMem>,
-    caller: &mut Caller<'_>,
+    domains: &mut [Domain],
+    own: usize,
     call: Option<Hypercall>,
-    arguments: &[u64; 5],
-) -> Outcome {
-    let Some(domain) = caller.domains.get_mut(caller.own) else {
-        return Outcome::refused(Errno::NoDomain);
+    [first, second, third, fourth, fifth]: [u64; 5],
+) -> Answer {
+    if call == Some(Hypercall::EventChannelOp) {
+        // The one that matters, apart from those that need more room.
+        return if first == EventChannelOp::Send.raw() {
+            send_event(world, domains, own, second)
+        } else {
+            manage_event_channels(world, &mut Caller { domains, own }, first, [second, third])
+        };
+    }
+    let Some(domain) = domains.get_mut(own) else {
+        return Answer::refused(Errno::NoDomain);
     };
-    let [first, second, third, ..] = *arguments;
     match call {
         Some(Hypercall::XenVersion) => version(world, domain, first, second),
         Some(Hypercall::SetTrapTable) => misc::set_trap_table(world, domain, first, second),
@@ -253,49 +290,40 @@ fn carry_out(
         Some(Hypercall::StackSwitch) => misc::stack_switch(world, domain, first),
         Some(Hypercall::UpdateDescriptor) => misc::update_descriptor(world, domain, first, second),
         Some(Hypercall::MemoryOp) => memory::memory_op(world, domain, first, second, third),
-        Some(Hypercall::Multicall) => multicall::multicall(world, caller, first, second),
         Some(Hypercall::UpdateVaMapping) => memory::update_va_mapping(world, domain, first, second, third),
         Some(Hypercall::SetTimerOp) => set_timer(world, domain, first),
         Some(Hypercall::ConsoleIo) => misc::console_io(world, domain, first, second, third),
         Some(Hypercall::SetSegmentBase) => misc::set_segment_base(world, first, second),
         Some(Hypercall::MmuextOp) => memory::mmuext_op(world, domain, first, second),
-        Some(Hypercall::SchedOp) => sched_op(world, domain, first, second, third),
-        Some(Hypercall::CallbackOp) => misc::callback_op(world, domain, arguments),
-        Some(Hypercall::EventChannelOp) => event_channel_op(world, caller, first, second, third),
-        None => Outcome::refused(Errno::NoSys),
+        Some(Hypercall::CallbackOp) => {
+            misc::callback_op(world, domain, &[first, second, third, fourth, fifth])
+        }
+        // Neither is a part of another call.
+        Some(Hypercall::SchedOp | Hypercall::Multicall) => Answer::refused(Errno::Perm),
+        Some(Hypercall::EventChannelOp) | None => Answer::refused(Errno::NoSys),
     }
 }
 
 #[inline(never)]
-fn set_timer(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, deadline: u64) -> Outcome {
+fn set_timer(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, deadline: u64) -> Answer {
     domain.vcpu.timer_ns = (deadline != 0).then_some(deadline);
     world.next_timer = world.next_timer.min(domain.vcpu.timer_ns.unwrap_or(u64::MAX));
     // It may be over already, or before the end of the turn; also when this is one call of several.
     world.after.notify();
-    Outcome::DONE
+    Answer::DONE
 }
 
 #[inline(never)]
-fn event_channel_op(
-    world: &mut World<'_, impl PhysMem>,
-    caller: &mut Caller<'_>,
-    command: u64,
-    first: u64,
-    second: u64,
-) -> Outcome {
-    // The one that matters, apart from those that need more room.
-    if command == EventChannelOp::Send.raw() {
-        return match event::send(&mut world.mem, caller.domains, caller.own, first) {
-            Ok(notified) => {
-                if notified {
-                    world.after.notify();
-                }
-                Outcome::DONE
+fn send_event(world: &mut World<'_, impl PhysMem>, domains: &[Domain], own: usize, port: u64) -> Answer {
+    match event::send(&mut world.mem, domains, own, port) {
+        Ok(notified) => {
+            if notified {
+                world.after.notify();
             }
-            Err(errno) => Outcome::refused(errno),
-        };
+            Answer::DONE
+        }
+        Err(errno) => Answer::refused(errno),
     }
-    manage_event_channels(world, caller, command, [first, second])
 }
 
 #[inline(never)]
@@ -304,9 +332,9 @@ fn manage_event_channels(
     caller: &mut Caller<'_>,
     command: u64,
     arguments: [u64; 2],
-) -> Outcome {
+) -> Answer {
     let Some(op) = EventChannelOp::from_raw(command) else {
-        return Outcome::refused(Errno::NoSys);
+        return Answer::refused(Errno::NoSys);
     };
     match event::operate(&mut world.mem, caller.domains, caller.own, op, arguments) {
         Ok(Done {
@@ -317,9 +345,9 @@ fn manage_event_channels(
             if notified {
                 world.after.notify();
             }
-            Outcome::Return { value, detail }
+            Answer { value, detail }
         }
-        Err(errno) => Outcome::refused(errno),
+        Err(errno) => Answer::refused(errno),
     }
 }
 
@@ -327,16 +355,16 @@ fn manage_event_channels(
 pub const VERSION: u64 = MAJOR << 16 | MINOR;
 
 #[inline(always)]
-fn version(world: &mut World<'_, impl PhysMem>, domain: &Domain, command: u64, buffer: u64) -> Outcome {
+fn version(world: &mut World<'_, impl PhysMem>, domain: &Domain, command: u64, buffer: u64) -> Answer {
     match XenVersion::from_raw(command) {
-        Some(XenVersion::Version) => Outcome::Return {
+        Some(XenVersion::Version) => Answer {
             value: VERSION,
             detail: 0,
         },
         Some(XenVersion::ExtraVersion) => {
-            Outcome::of(misc::copy_out(world, domain, buffer, &abi::version::EXTRA_VERSION).map(|()| 0))
+            Answer::of(misc::copy_out(world, domain, buffer, &abi::version::EXTRA_VERSION).map(|()| 0))
         }
-        None => Outcome::refused(Errno::NoSys),
+        None => Answer::refused(Errno::NoSys),
     }
 }
 
@@ -349,7 +377,7 @@ fn sched_op(
     second: u64,
 ) -> Outcome {
     match SchedOp::from_raw(command) {
-        Some(SchedOp::Yield) => Outcome::Yield,
+        Some(SchedOp::Yield) => Outcome::Leave(Leave::Yield),
         Some(SchedOp::Block) => {
             let mask = effective_mask(second);
             if mask & !(WAKE_INPUT | WAKE_OUTPUT | WAKE_EVENT) != 0 {
@@ -359,19 +387,19 @@ fn sched_op(
                 event::unmask_upcall(&mut world.mem, domain.vcpu.set.shared_info());
             }
             match domain.conditions(&world.mem) {
-                holds if holds & mask == 0 => Outcome::Block {
+                holds if holds & mask == 0 => Outcome::Leave(Leave::Block {
                     timeout_ns: first,
                     mask,
-                },
+                }),
                 // All of them, as after a wait.
-                holds => Outcome::Return {
+                holds => Outcome::Return(Answer {
                     value: 0,
                     detail: holds,
-                },
+                }),
             }
         }
         Some(SchedOp::Shutdown) => match ShutdownReason::from_raw(first) {
-            Some(reason) => Outcome::Shutdown { reason, code: second },
+            Some(reason) => Outcome::Leave(Leave::Shutdown { reason, code: second }),
             None => Outcome::refused(Errno::Invalid),
         },
         None => Outcome::refused(Errno::NoSys),

@@ -18,7 +18,7 @@ pub enum Event {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     events: [u64; LENGTH],
-    next: usize,
+    next: u32,
 }
 
 /// A word is the number doubled (its top bit is lost), or the vector doubled and one: cheap to make.
@@ -42,17 +42,17 @@ impl Recorder {
             Event::Hypercall(number) => number << 1,
             Event::Trap(vector) => u64::from(vector) << 1 | TRAP,
         };
-        let next = self.next % LENGTH;
+        let next = self.next as usize % LENGTH;
         if let Some(slot) = self.events.get_mut(next) {
             *slot = word;
         }
-        self.next = next.wrapping_add(1);
+        self.next = next as u32 + 1;
     }
 
     /// The events, oldest first.
     pub fn events(&self) -> impl Iterator<Item = Event> + '_ {
         (0..LENGTH).filter_map(|age| {
-            let word = *self.events.get(self.next.wrapping_add(age) % LENGTH)?;
+            let word = *self.events.get((self.next as usize).wrapping_add(age) % LENGTH)?;
             match word {
                 NOTHING => None,
                 word if word & TRAP != 0 => Some(Event::Trap((word >> 1) as u8)),

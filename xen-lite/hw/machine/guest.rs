@@ -13,7 +13,7 @@ use xen_lite::crash::death::{Death, Obituary};
 use xen_lite::domain::End;
 use xen_lite::event;
 use xen_lite::guest_mem;
-use xen_lite::hypercall::Outcome;
+use xen_lite::hypercall::{Answer, Leave};
 use xen_lite::platform::PhysMem;
 use xen_lite::sched::turn::{State, Turn};
 use xen_lite::switcher::{Registers, UPCALL_SLOT, slot_address};
@@ -190,38 +190,48 @@ impl Machine {
         unsafe { switcher::inject(registers) }
     }
 
-    /// A hypercall that does not simply return.
-    pub(crate) fn leave_hypercall(&mut self, outcome: Outcome) -> ! {
-        let domain = self.running();
-        let registers = &mut domain.vcpu.registers;
-        (registers.rax, registers.rdx) = (0, 0);
-        (registers.rcx, registers.rsi, registers.rdi) = (0, 0, 0);
-        (registers.r8, registers.r9, registers.r10, registers.r11) = (0, 0, 0, 0);
-        match outcome {
-            Outcome::Return { value, detail } => {
-                (registers.rax, registers.rdx) = (value, detail);
-                if self.finish_call() == Next::Caller {
-                    self.resume_running()
-                }
-            }
-            Outcome::Yield => self.scheduler.yield_turn(),
-            Outcome::Block { timeout_ns, mask } => {
+    /// A hypercall that returns, but not at once: there is more to do first.
+    #[inline(never)]
+    pub(crate) fn finish_hypercall(&mut self, Answer { value, detail }: Answer) -> ! {
+        self.answer(value, detail);
+        match self.finish_call() {
+            Next::Caller => self.resume_running(),
+            Next::Turn => self.next_turn(),
+        }
+    }
+
+    /// A hypercall that does not return now, or not at all.
+    #[inline(never)]
+    pub(crate) fn leave_hypercall(&mut self, leave: Leave) -> ! {
+        self.answer(0, 0);
+        match leave {
+            Leave::Yield => self.scheduler.yield_turn(),
+            Leave::Block { timeout_ns, mask } => {
                 let (index, now) = (self.running_index(), self.clock.now_ns());
                 self.scheduler.set(index, State::blocked(now, timeout_ns, mask));
             }
-            Outcome::Shutdown {
+            Leave::Shutdown {
                 reason: ShutdownReason::Crash,
                 code,
             } => {
+                let registers = &self.running().vcpu.registers;
                 let death = Death::new(Reason::GuestPanic).code(code).caller(registers);
                 self.kill(death)
             }
-            Outcome::Shutdown { reason, code } => {
+            Leave::Shutdown { reason, code } => {
                 let index = self.running_index();
                 self.end(index, End::Shutdown(reason, code), Obituary::Shutdown);
             }
         }
         self.next_turn()
+    }
+
+    /// What the caller of a hypercall finds in its registers when it goes on.
+    fn answer(&mut self, value: u64, detail: u64) {
+        let registers = &mut self.running().vcpu.registers;
+        (registers.rax, registers.rdx) = (value, detail);
+        (registers.rcx, registers.rsi, registers.rdi) = (0, 0, 0);
+        (registers.r8, registers.r9, registers.r10, registers.r11) = (0, 0, 0, 0);
     }
 
     /// How a hypercall's caller goes on, if no more is left to do than a segment base to be loaded.
@@ -281,7 +291,7 @@ pub(crate) enum WayBack {
     AtOnce,
     /// The same, but it takes its upcall first.
     Upcall,
-    /// By [`Machine::leave_hypercall`]: there is more to do.
+    /// By [`Machine::finish_hypercall`]: there is more to do.
     Long,
 }
 

@@ -260,11 +260,9 @@ sw_exit_iret:
     iretq
 
 // The same return, but the guest first takes its upcall. cr3: the hypervisor's | stack: the hypervisor's, abandoned here |
-// rdi, rsi: the guest's rax, rdx. A hypercall comes from ring 1 alone, so the frame goes below its stack pointer.
+// rax, rdx: the guest's. A hypercall comes from ring 1 alone, so the frame goes below its stack pointer.
 .global sw_return_to_upcall
 sw_return_to_upcall:
-    mov rax, rdi
-    mov rdx, rsi
     mov r11, [rip + sw_ro + {REGISTERS_END}]
     mov rsp, [rip + sw_ro + {RSP0}]
     push qword ptr [r11 - 8]

@@ -10,7 +10,7 @@ use super::build::{self, Build, BuildError, Builder};
 use super::*;
 use crate::addr::Level;
 use crate::descriptor::TssState;
-use crate::hypercall::{After, Outcome, Staging, Work, World, dispatch};
+use crate::hypercall::{After, Answer, Outcome, Staging, Work, World, dispatch};
 use crate::paging::{TeardownProgress, audit};
 use crate::testing::{ArrayMem, frame_table};
 use crate::vcpu::Common;
@@ -194,7 +194,7 @@ impl Machine {
         let mut all = [0; 5];
         all[..arguments.len()].copy_from_slice(arguments);
         let outcome = dispatch(&mut self.world, &mut self.domains, 0, number.raw(), all);
-        if let Outcome::Return { value, .. } = outcome {
+        if let Outcome::Return(Answer { value, .. }) = outcome {
             assert_eq!(abi::errno::Errno::from_rax(value), None, "{number:?} is refused");
         }
         outcome

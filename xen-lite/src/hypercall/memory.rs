@@ -1,5 +1,5 @@
 //! Page tables by hypercall.
-use super::{Outcome, Work, World};
+use super::{Answer, Work, World};
 use crate::addr::{Level, Mfn};
 use crate::domain::Domain;
 use crate::guest_mem::{copy_to_guest, read_array, read_words};
@@ -24,7 +24,7 @@ pub(super) fn mmu_update(
     domain: &mut Domain,
     pointer: u64,
     count: u64,
-) -> Outcome {
+) -> Answer {
     batch::<Update, 2, _>(world, domain, pointer, count)
 }
 
@@ -88,7 +88,7 @@ pub(super) fn mmuext_op(
     domain: &mut Domain,
     pointer: u64,
     count: u64,
-) -> Outcome {
+) -> Answer {
     batch::<Extended, 3, _>(world, domain, pointer, count)
 }
 
@@ -188,17 +188,17 @@ pub(super) fn update_va_mapping(
     va: u64,
     entry: u64,
     flags: u64,
-) -> Outcome {
+) -> Answer {
     if !matches!(flags, UVMF_NONE | UVMF_TLB_FLUSH | UVMF_INVLPG) {
-        return Outcome::refused(Errno::Invalid);
+        return Answer::refused(Errno::Invalid);
     }
     let World { mem, frames, .. } = world;
     match paging::update_va_mapping(frames, mem, &mut domain.memory, va, entry) {
         Ok(flush) => {
             flush.by_cr3_write();
-            Outcome::DONE
+            Answer::DONE
         }
-        Err(error) => Outcome::refused(error.errno()),
+        Err(error) => Answer::refused(error.errno()),
     }
 }
 
@@ -210,8 +210,8 @@ pub(super) fn memory_op(
     command: u64,
     frames: u64,
     count: u64,
-) -> Outcome {
-    Outcome::of(balloon(world, domain, command, frames, count))
+) -> Answer {
+    Answer::of(balloon(world, domain, command, frames, count))
 }
 
 /// Returns what is asked for, or how many frames were moved.
@@ -287,7 +287,7 @@ fn batch<E: Element<N>, const N: usize, M: PhysMem>(
     domain: &mut Domain,
     pointer: u64,
     count: u64,
-) -> Outcome {
+) -> Answer {
     match count {
         1 => {
             let World { mem, frames, .. } = world;
@@ -300,10 +300,10 @@ fn batch<E: Element<N>, const N: usize, M: PhysMem>(
                 return stopped(errno, 0);
             }
             world.take_apart(domain);
-            Outcome::Return { value: 0, detail: 1 }
+            Answer { value: 0, detail: 1 }
         }
         0..=MAX_BATCH => chunks::<E, N, M>(world, domain, pointer, count),
-        _ => Outcome::refused(Errno::TooBig),
+        _ => Answer::refused(Errno::TooBig),
     }
 }
 
@@ -314,7 +314,7 @@ fn chunks<E: Element<N>, const N: usize, M: PhysMem>(
     domain: &mut Domain,
     pointer: u64,
     count: u64,
-) -> Outcome {
+) -> Answer {
     let mut done = 0;
     while done < count {
         let length = usize::try_from(count - done).unwrap_or(CHUNK).min(CHUNK);
@@ -334,7 +334,7 @@ fn chunks<E: Element<N>, const N: usize, M: PhysMem>(
             }
         }
     }
-    Outcome::Return {
+    Answer {
         value: 0,
         detail: done,
     }
@@ -357,8 +357,8 @@ fn stage(
 }
 
 /// A batch that came so far and no further.
-const fn stopped(errno: Errno, done: u64) -> Outcome {
-    Outcome::Return {
+const fn stopped(errno: Errno, done: u64) -> Answer {
+    Answer {
         value: errno.to_rax(),
         detail: done,
     }

@@ -1,5 +1,5 @@
 //! Several hypercalls for one entry.
-use super::{Caller, Outcome, Work, World, carry_out};
+use super::{Answer, Caller, Work, World, carry_out};
 use crate::domain::Domain;
 use crate::guest_mem::{Window, copy_to_guest, read_array};
 use crate::platform::PhysMem;
@@ -22,9 +22,9 @@ pub(super) fn multicall(
     caller: &mut Caller<'_>,
     entries: u64,
     count: u64,
-) -> Outcome {
+) -> Answer {
     if count > MAX_ENTRIES {
-        return Outcome::refused(Errno::TooBig);
+        return Answer::refused(Errno::TooBig);
     }
     let mut list = Window::NONE;
     for done in 0..count {
@@ -38,7 +38,7 @@ pub(super) fn multicall(
             return stopped(errno, done + carried_out);
         }
     }
-    Outcome::Return {
+    Answer {
         value: 0,
         detail: count,
     }
@@ -65,20 +65,14 @@ fn one(
     };
     // As in `MulticallEntry`; result and detail are written, not read.
     let [number, _, _, first, second, third, fourth, fifth] = words;
-    let arguments = [first, second, third, fourth, fifth];
-    let call = Hypercall::from_raw(number);
-    let outcome = match call {
-        Some(Hypercall::SchedOp | Hypercall::Multicall) => Outcome::refused(Errno::Perm),
-        _ => {
-            world.work.spend(Work::CALL);
-            carry_out(world, caller, call, &arguments)
-        }
-    };
-    let (value, detail) = match outcome {
-        Outcome::Return { value, detail } => (value, detail),
-        // None of these comes from any other call.
-        Outcome::Yield | Outcome::Block { .. } | Outcome::Shutdown { .. } => (Errno::Perm.to_rax(), 0),
-    };
+    world.work.spend(Work::CALL);
+    let Answer { value, detail } = carry_out(
+        world,
+        caller.domains,
+        caller.own,
+        Hypercall::from_raw(number),
+        [first, second, third, fourth, fifth],
+    );
     let domain = caller.domains.get_mut(caller.own).ok_or((Errno::NoDomain, 1))?;
     world.take_apart(domain);
     let World { mem, frames, .. } = world;
@@ -117,8 +111,8 @@ fn write_anew(
     }
 }
 
-const fn stopped(errno: Errno, done: u64) -> Outcome {
-    Outcome::Return {
+const fn stopped(errno: Errno, done: u64) -> Answer {
+    Answer {
         value: errno.to_rax(),
         detail: done,
     }

@@ -6,7 +6,7 @@
     clippy::arithmetic_side_effects,
     reason = "tests fail by panicking"
 )]
-use super::{After, Outcome, Staging, Work, World, dispatch};
+use super::{After, Answer, Leave, Outcome, Staging, Work, World, dispatch};
 use crate::addr::{DomainId, Level, Mfn};
 use crate::boot_image::DomainSpec;
 use crate::descriptor::TssState;
@@ -128,7 +128,9 @@ impl Guest {
         let [first, second, third] = arguments;
         let arguments = [first, second, third, 0, 0];
         match dispatch(&mut self.world, &mut self.domains, 0, number.raw(), arguments) {
-            Outcome::Return { value, detail } => (Errno::from_rax(value).map_or(Ok(value), Err), detail),
+            Outcome::Return(Answer { value, detail }) => {
+                (Errno::from_rax(value).map_or(Ok(value), Err), detail)
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -323,7 +325,7 @@ fn a_domain_sleeps_for_known_conditions() {
             "{mask:#x}"
         );
     }
-    let sleeps = |mask| Outcome::Block { timeout_ns: 5, mask };
+    let sleeps = |mask| Outcome::Leave(Leave::Block { timeout_ns: 5, mask });
     assert_eq!(
         sched_op(&mut bench, SchedOp::Block, 5, WAKE_INPUT),
         sleeps(WAKE_INPUT)
@@ -334,7 +336,7 @@ fn a_domain_sleeps_for_known_conditions() {
 #[test]
 fn who_would_sleep_for_what_is_there_is_told_at_once() {
     let mut bench = Bench::new(1);
-    let holds = |detail| Outcome::Return { value: 0, detail };
+    let holds = |detail| Outcome::Return(Answer { value: 0, detail });
     assert_eq!(
         sched_op(&mut bench, SchedOp::Block, 0, WAKE_OUTPUT | WAKE_INPUT),
         holds(WAKE_OUTPUT)
@@ -355,10 +357,10 @@ fn who_sleeps_for_events_can_be_told_of_them() {
     let mut bench = Bench::new(1);
     bench.set_shared(0, 0, MASKED);
     let outcome = sched_op(&mut bench, SchedOp::Block, 0, WAKE_INPUT);
-    assert!(matches!(outcome, Outcome::Block { .. }));
+    assert!(matches!(outcome, Outcome::Leave(Leave::Block { .. })));
     assert_eq!(bench.shared(0, 0), MASKED, "not who sleeps for something else");
     let outcome = sched_op(&mut bench, SchedOp::Block, 0, WAKE_EVENT);
-    assert!(matches!(outcome, Outcome::Block { .. }));
+    assert!(matches!(outcome, Outcome::Leave(Leave::Block { .. })));
     assert_eq!(bench.shared(0, 0), 0);
 }
 
@@ -371,6 +373,6 @@ fn a_domain_ends_for_a_known_reason() {
     let reason = ShutdownReason::Crash;
     assert_eq!(
         sched_op(&mut bench, SchedOp::Shutdown, reason.raw(), 9),
-        Outcome::Shutdown { reason, code: 9 }
+        Outcome::Leave(Leave::Shutdown { reason, code: 9 })
     );
 }

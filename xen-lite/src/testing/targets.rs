@@ -13,7 +13,7 @@ use crate::addr::Mfn;
 use crate::boot_image::{BootImage, is_good_name};
 use crate::domain::layout::Layout;
 use crate::elf::KernelPlan;
-use crate::hypercall::{Outcome, dispatch};
+use crate::hypercall::{Answer, Outcome, dispatch};
 use crate::paging::{Owner, PageType, Progress, Teardown, TeardownProgress, take_apart_one};
 use crate::switcher::Registers;
 use crate::trap::frame::{check_entry_point, check_stack_pointer};
@@ -247,7 +247,7 @@ fn scribble(bench: &mut Bench, domain: usize, page: u64, offset: u64, value: u64
 
 fn call(bench: &mut Bench, domain: usize, number: u64, arguments: [u64; 5]) {
     let outcome = dispatch(&mut bench.world, &mut bench.domains, domain, number, arguments);
-    if let Outcome::Return { value, .. } = outcome {
+    if let Outcome::Return(Answer { value, .. }) = outcome {
         let known = value >> 63 == 0 || Errno::from_rax(value).is_some();
         assert!(known, "call {number} returns {value:#x}");
     }

@@ -4,7 +4,7 @@ use crate::addr::{DomainId, Level, Mfn};
 use crate::boot_image::DomainSpec;
 use crate::descriptor::TssState;
 use crate::domain::{Domain, End, Stage};
-use crate::hypercall::{After, Outcome, Staging, Work, World, dispatch};
+use crate::hypercall::{After, Answer, Outcome, Staging, Work, World, dispatch};
 use crate::paging::{audit, pin, set_root, unpin, update_entry};
 use crate::platform::PhysMem;
 use crate::testing::machine::{P, U, W, entry};
@@ -161,7 +161,9 @@ impl Bench {
         let mut all = [0; 5];
         all[..arguments.len()].copy_from_slice(arguments);
         match dispatch(&mut self.world, &mut self.domains, domain, number.raw(), all) {
-            Outcome::Return { value, detail } => (Errno::from_rax(value).map_or(Ok(value), Err), detail),
+            Outcome::Return(Answer { value, detail }) => {
+                (Errno::from_rax(value).map_or(Ok(value), Err), detail)
+            }
             other => panic!("{number:?} ends as {other:?}"),
         }
     }
