@@ -16,7 +16,7 @@ use crate::switcher::{
     Registers, TSS_ADDRESS, TSS_OFFSET, Tss,
 };
 use crate::trap::gates::Gate;
-use crate::trap::table::{BounceEntry, CheckedEntry, Handler, TrapTable};
+use crate::trap::table::{BounceEntry, Change, Handler, Refused, Registration, TrapTable};
 use crate::upcall::Upcall;
 use abi::hypercall::HYPERCALL_VECTOR;
 use abi::layout::{ENTRIES, MACHINE_TO_PFN, SHARED_INFO, SWITCHER_RO, SWITCHER_RW, SWITCHER_TEXT, TIME_PAGE};
@@ -308,18 +308,17 @@ impl VcpuSet {
         self.put(mem, gate, low);
         self.put(mem, gate + 8, high);
         if usize::from(vector) < EXCEPTIONS {
-            self.set_slot(mem, vector, table.bounce_entry(vector));
+            self.set_slot(mem, usize::from(vector), table.bounce_entry(vector));
         }
     }
 
     /// What the bounce of an exception reads.
     #[inline(always)]
-    fn set_slot(&self, mem: &mut impl PhysMem, vector: u8, BounceEntry { address, cs }: BounceEntry) {
+    fn set_slot(&self, mem: &mut impl PhysMem, exception: usize, BounceEntry { address, cs }: BounceEntry) {
         // The iretq that refuses an empty slot's null selector leaves the address for the crash record to read.
-        let address = if cs == 0 { u64::from(vector) } else { address };
-        let slot = offset_of!(ReadOnly, traps) + 16 * usize::from(vector);
-        self.put(mem, slot, address);
-        self.put(mem, slot + 8, cs);
+        let address = if cs == 0 { exception as u64 } else { address };
+        let slot = offset_of!(ReadOnly, traps) + 16 * exception;
+        mem.write_array(self.read_only, slot / 8, [address, cs]);
     }
 }
 
@@ -379,21 +378,37 @@ impl Vcpu {
         self.time_version = 0;
     }
 
-    /// Registers what an entry asks for that was checked. Where another handler of the same kind was registered, the gate
-    /// stays as it is.
+    /// Registers all that the entries of a call ask for, each the two words of a [`abi::trap::TrapInfo`], or nothing.
+    ///
+    /// # Errors
+    /// The first that may not be registered.
     #[inline(always)]
-    pub fn register(&mut self, mem: &mut impl PhysMem, common: &Common, entry: CheckedEntry) {
-        match self.traps.set_plain(entry) {
-            Some((vector, handler)) => self.set.set_slot(mem, vector, handler),
-            None => self.register_any(mem, common, entry),
+    pub fn register(
+        &mut self,
+        mem: &mut impl PhysMem,
+        common: &Common,
+        entries: &[[u64; 2]],
+    ) -> Result<(), Refused> {
+        match self.traps.check(entries)? {
+            Change::Addresses => {
+                for entry in entries {
+                    let (exception, handler) = self.traps.renew(*entry);
+                    self.set.set_slot(mem, exception, handler);
+                }
+            }
+            Change::Any => self.register_any(mem, common, entries),
         }
+        Ok(())
     }
 
     #[inline(never)]
-    fn register_any(&mut self, mem: &mut impl PhysMem, common: &Common, entry: CheckedEntry) {
-        if let Some(registration) = entry.registration() {
-            self.traps.set(registration);
-            self.set.set_trap(mem, common, &self.traps, registration.vector);
+    fn register_any(&mut self, mem: &mut impl PhysMem, common: &Common, entries: &[[u64; 2]]) {
+        for entry in entries {
+            // All of them were checked.
+            if let Ok(registration) = Registration::from_guest(*entry) {
+                self.traps.set(registration);
+                self.set.set_trap(mem, common, &self.traps, registration.vector);
+            }
         }
     }
 

@@ -24,10 +24,10 @@ const WAYS: &[(&str, &str, u64, &str)] = &[
     ),
     ("page-fault-ring-1", "#PF in ring 1", 39, "-"),
     ("syscall", "syscall from ring 3 to ring 1 and back", 12, "697"),
-    ("null-hypercall", "a hypercall that does nothing", 60, "283"),
-    ("demand-ring-3", "a demand fault of ring 3", 350, "1690"),
-    ("demand-ring-1", "a demand fault of ring 1", 350, "1576"),
-    ("update-va-map", "update_va_mapping, a page appears", 265, "851"),
+    ("null-hypercall", "a hypercall that does nothing", 57, "283"),
+    ("demand-ring-3", "a demand fault of ring 3", 290, "1690"),
+    ("demand-ring-1", "a demand fault of ring 1", 300, "1576"),
+    ("update-va-map", "update_va_mapping, a page appears", 250, "851"),
     (
         "mmu-map-128",
         "mmu_update, each of 128 pages that appear",
@@ -42,21 +42,21 @@ const WAYS: &[(&str, &str, u64, &str)] = &[
         "185",
     ),
     ("unpin-empty-l1", "its unpin, empty", 1750, "8933"),
-    ("new-baseptr", "another root", 345, "1054"),
-    ("multicall-null", "each of 32 null calls in one", 140, "211"),
-    ("set-trap-table-20", "20 trap handlers", 1600, "2123"),
-    ("set-segment-base", "a segment base", 205, "256"),
+    ("new-baseptr", "another root", 325, "1054"),
+    ("multicall-null", "each of 32 null calls in one", 105, "211"),
+    ("set-trap-table-20", "20 trap handlers", 815, "2123"),
+    ("set-segment-base", "a segment base", 190, "256"),
     (
         "event-to-upcall",
         "an event to oneself, until the upcall begins",
-        235,
+        195,
         "580",
     ),
-    ("event-round-trip", "the same, and back", 250, "910"),
+    ("event-round-trip", "the same, and back", 212, "910"),
 ];
 
 /// The most that a handover to another domain takes. Two that yield to each other: a round has two.
-const SWITCH: u64 = 775;
+const SWITCH: u64 = 750;
 
 fn counts(name: &str, scene: &str) -> BTreeMap<String, u64> {
     let outcome = Boot::qemu(name, scene).counting().must_be_good();

@@ -1,11 +1,11 @@
 //! Traps, stacks, descriptors, segment bases, callbacks, the console.
-use super::{Outcome, World};
+use super::{Answer, World};
 use crate::descriptor::GuestDescriptor;
 use crate::domain::Domain;
 use crate::guest_mem::{copy_from_guest, copy_to_guest, read_array, read_words};
 use crate::platform::PhysMem;
 use crate::trap::frame;
-use crate::trap::table::{Checked, Refused, Registration};
+use crate::trap::table::{Refused, Registration};
 use crate::upcall::Upcall;
 use abi::callback::{CallbackOp, CallbackType};
 use abi::console::{ConsoleIo, MAX_TRANSFER};
@@ -25,13 +25,13 @@ pub(super) fn set_trap_table(
     domain: &mut Domain,
     pointer: u64,
     count: u64,
-) -> Outcome {
+) -> Answer {
     if count > MAX_ENTRIES {
-        return Outcome::refused(Errno::TooBig);
+        return Answer::refused(Errno::TooBig);
     }
     match register(world, domain, pointer, count as usize) {
-        Ok(()) => Outcome::DONE,
-        Err(refused) => Outcome::Return {
+        Ok(()) => Answer::DONE,
+        Err(refused) => Answer {
             value: refused.errno().to_rax(),
             detail: refused.detail(),
         },
@@ -57,11 +57,8 @@ fn register(
     if read_words(frames, mem, &domain.memory, pointer, words).is_err() {
         return Err(first_refusal(world, domain, pointer, count));
     }
-    let entries = Checked::from_guest(staging.elements::<TRAP_WORDS>(count))?;
-    for entry in entries.entries() {
-        domain.vcpu.register(mem, common, entry);
-    }
-    Ok(())
+    let entries = staging.elements::<TRAP_WORDS>(count);
+    domain.vcpu.register(mem, common, entries)
 }
 
 /// The first entry that is wrong, or cannot be read, of a table that cannot be read whole.
@@ -96,13 +93,13 @@ fn first_refusal(
 
 /// `stack_switch(rsp)`.
 #[inline(never)]
-pub(super) fn stack_switch(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, rsp: u64) -> Outcome {
+pub(super) fn stack_switch(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, rsp: u64) -> Answer {
     match frame::check_stack_pointer(rsp) {
         Ok(()) => {
             domain.vcpu.set_kernel_stack(&mut world.mem, rsp);
-            Outcome::DONE
+            Answer::DONE
         }
-        Err(errno) => Outcome::refused(errno),
+        Err(errno) => Answer::refused(errno),
     }
 }
 
@@ -113,25 +110,25 @@ pub(super) fn update_descriptor(
     domain: &mut Domain,
     selector: u64,
     descriptor: u64,
-) -> Outcome {
+) -> Answer {
     match GuestDescriptor::from_guest(selector, descriptor) {
         Ok(GuestDescriptor { index, word }) => {
             domain.vcpu.set.set_descriptor(&mut world.mem, index, word);
-            Outcome::DONE
+            Answer::DONE
         }
-        Err(errno) => Outcome::refused(errno),
+        Err(errno) => Answer::refused(errno),
     }
 }
 
 /// `set_segment_base(which, base)`: loaded before the guest goes on.
 #[inline(never)]
-pub(super) fn set_segment_base(world: &mut World<'_, impl PhysMem>, which: u64, base: u64) -> Outcome {
+pub(super) fn set_segment_base(world: &mut World<'_, impl PhysMem>, which: u64, base: u64) -> Answer {
     match (SegmentBase::from_raw(which), frame::check_segment_base(base)) {
         (Some(which), Ok(())) => {
             world.after.load_base(which, base);
-            Outcome::DONE
+            Answer::DONE
         }
-        _ => Outcome::refused(Errno::Invalid),
+        _ => Answer::refused(Errno::Invalid),
     }
 }
 
@@ -141,8 +138,8 @@ pub(super) fn callback_op(
     world: &mut World<'_, impl PhysMem>,
     domain: &mut Domain,
     arguments: &[u64; 5],
-) -> Outcome {
-    Outcome::of(set_callback(world, domain, *arguments))
+) -> Answer {
+    Answer::of(set_callback(world, domain, *arguments))
 }
 
 fn set_callback(
@@ -192,11 +189,11 @@ pub(super) fn console_io(
     command: u64,
     count: u64,
     buffer: u64,
-) -> Outcome {
+) -> Answer {
     match ConsoleIo::from_raw(command) {
-        Some(ConsoleIo::Write) => Outcome::of(console_write(world, domain, count, buffer)),
-        Some(ConsoleIo::Read) => Outcome::of(console_read(world, domain, count, buffer)),
-        None => Outcome::refused(Errno::NoSys),
+        Some(ConsoleIo::Write) => Answer::of(console_write(world, domain, count, buffer)),
+        Some(ConsoleIo::Read) => Answer::of(console_read(world, domain, count, buffer)),
+        None => Answer::refused(Errno::NoSys),
     }
 }
 

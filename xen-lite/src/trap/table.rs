@@ -9,7 +9,7 @@
 //!
 //! A call takes effect as a whole or not at all: [`TrapTable::with_entries`] returns a new table.
 use abi::errno::Errno;
-use abi::layout::{in_hypervisor_slot, is_canonical, is_guest_address};
+use abi::layout::{SLOT_END, in_hypervisor_slot, is_canonical};
 use abi::selector;
 use abi::trap::{
     EXCEPTIONS, FIRST_SOFTWARE_VECTOR, LAST_SOFTWARE_VECTOR, TrapInfo, TrapRefusal, flags, has_error_code,
@@ -114,7 +114,8 @@ impl Registration {
 
 const SOFTWARE_VECTORS: usize = (LAST_SOFTWARE_VECTOR - FIRST_SOFTWARE_VECTOR) as usize + 1;
 
-/// What is registered for one vector: the two words of an entry that was checked, without its vector. Nothing is 0, 0.
+/// What is registered for one vector: the two words of an entry that was checked; the second is 0 where nothing is. The
+/// first is the word of those entries that [`TrapTable::renew`] may carry out. Where there are none, its vector is not this one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Packed([u64; 2]);
 
@@ -125,29 +126,52 @@ const DIRECT: u64 = (flags::DIRECT as u64) << 8;
 const FLAT: u64 = (selector::KERNEL_CS as u64) << 16;
 
 impl Packed {
-    const NONE: Self = Self([0, 0]);
+    /// Nothing. An exception's gate is then that of a bounce that masks no events.
+    const fn none(vector: u8) -> Self {
+        Self([
+            if is_guest_exception(vector) {
+                FLAT | vector as u64
+            } else {
+                Self::another(vector)
+            },
+            0,
+        ])
+    }
 
-    const fn of(handler: Handler) -> Self {
+    const fn of(Registration { vector, handler }: Registration) -> Self {
         match handler {
-            Handler::None => Self::NONE,
+            Handler::None => Self::none(vector),
             Handler::Bounce {
                 cs,
                 address,
                 mask_events,
             } => {
                 let masked = if mask_events { MASKED } else { 0 };
-                Self([(cs as u64) << 16 | masked, address])
+                let vector = if cs == selector::KERNEL_CS {
+                    vector as u64
+                } else {
+                    Self::another(vector)
+                };
+                Self([(cs as u64) << 16 | masked | vector, address])
             }
-            Handler::Direct { address, dpl } => Self([FLAT | DIRECT | (dpl as u64) << 8, address]),
+            Handler::Direct { address, dpl } => {
+                Self([FLAT | DIRECT | (dpl as u64) << 8 | Self::another(vector), address])
+            }
         }
     }
 
+    /// A vector that differs from this one in the lowest bit too: no entry for this one has it.
+    const fn another(vector: u8) -> u64 {
+        !(vector as u64) & VECTOR
+    }
+
     const fn handler(self) -> Handler {
+        let Self(words) = self;
         let TrapInfo {
             flags, cs, address, ..
-        } = parse(self.0);
-        match self.0 {
-            [0, 0] => Handler::None,
+        } = parse(words);
+        match words {
+            [_, 0] => Handler::None,
             [head, _] if head & DIRECT != 0 => Handler::Direct {
                 address,
                 dpl: flags & flags::DPL_MASK,
@@ -159,13 +183,20 @@ impl Packed {
             },
         }
     }
+}
 
-    /// Whether a vector's gate is the same under both: who takes it, and whether events are masked on the way.
-    #[inline(always)]
-    const fn has_the_gate_of(self, Self([other, _]): Self) -> bool {
-        let Self([own, _]) = self;
-        (own | other) & DIRECT == 0 && (own ^ other) & MASKED == 0
+/// Nothing, for vectors that follow each other.
+const fn nothing<const N: usize>(first: u8) -> [Packed; N] {
+    let mut table = [Packed::none(first); N];
+    let mut index = 0;
+    while index < N {
+        #[allow(clippy::indexing_slicing, reason = "a constant")]
+        {
+            table[index] = Packed::none(first + index as u8);
+        }
+        index += 1;
     }
+    table
 }
 
 /// All that a vCPU has registered.
@@ -184,8 +215,8 @@ impl Default for TrapTable {
 impl TrapTable {
     /// The table that a domain starts with.
     pub const EMPTY: Self = Self {
-        exceptions: [Packed::NONE; EXCEPTIONS],
-        software: [Packed::NONE; SOFTWARE_VECTORS],
+        exceptions: nothing(0),
+        software: nothing(FIRST_SOFTWARE_VECTOR),
     };
 
     /// What is registered for `vector`.
@@ -195,7 +226,7 @@ impl TrapTable {
             None => self.exceptions.get(usize::from(vector)),
             Some(index) => self.software.get(usize::from(index)),
         };
-        slot.copied().unwrap_or(Packed::NONE).handler()
+        slot.map_or(Handler::None, |packed| packed.handler())
     }
 
     /// Whether the upcall is masked on the way to the handler of `vector`.
@@ -237,29 +268,43 @@ impl TrapTable {
     }
 
     /// Carries a registration out.
-    pub fn set(&mut self, Registration { vector, handler }: Registration) {
-        if let Some(slot) = self.slot_mut(vector) {
-            *slot = Packed::of(handler);
+    pub fn set(&mut self, registration: Registration) {
+        if let Some(slot) = self.slot_mut(registration.vector) {
+            *slot = Packed::of(registration);
         }
     }
 
-    /// Carries out an entry if it is a bounce to the flat segment and needs no other gate than the vector has; says what the
-    /// bounce reads from now on. `None`: nothing was done.
+    /// Checks all entries of a call, each the two words of a [`TrapInfo`], and says what they change.
+    ///
+    /// # Errors
+    /// The first that may not be registered.
     #[inline(always)]
-    pub fn set_plain(&mut self, entry: CheckedEntry) -> Option<(u8, BounceEntry)> {
-        let CheckedEntry { head, address } = entry;
-        let [vector, ..] = head.to_le_bytes();
-        if head & !(VECTOR | MASKED) != FLAT || address == 0 {
-            return None;
+    pub fn check(&self, entries: &[[u64; 2]]) -> Result<Change, Refused> {
+        if entries.iter().all(|entry| self.renews(*entry)) {
+            Ok(Change::Addresses)
+        } else {
+            check_each(entries)
         }
-        let slot = self.exceptions.get_mut(usize::from(vector))?;
-        let packed = Packed([head & !VECTOR, address]);
-        if !packed.has_the_gate_of(*slot) {
-            return None;
+    }
+
+    /// Whether an entry is what is registered for its vector already, or could be at first, but for another address. Then that
+    /// is all that there is to be checked, and those of kernels lie in the upper half.
+    #[inline(always)]
+    fn renews(&self, [head, address]: [u64; 2]) -> bool {
+        let known = self.exceptions.get(exception(head));
+        known.is_some_and(|Packed([known, _])| *known == head) && address >= SLOT_END
+    }
+
+    /// Carries out an entry of a call of which [`Self::check`] says that it changes addresses alone. Returns the exception, and
+    /// what the bounce of it reads from now on; its gate is the same.
+    #[inline(always)]
+    pub fn renew(&mut self, [head, address]: [u64; 2]) -> (usize, BounceEntry) {
+        let exception = exception(head);
+        if let Some(Packed([_, known])) = self.exceptions.get_mut(exception) {
+            *known = address;
         }
-        *slot = packed;
         let cs = u64::from(selector::KERNEL_CS);
-        Some((vector, BounceEntry { address, cs }))
+        (exception, BounceEntry { address, cs })
     }
 
     /// What the bounce reads for an exception: the handler's address and selector. Both 0 where nothing is registered
@@ -320,81 +365,28 @@ pub const fn parse([head, address]: [u64; 2]) -> TrapInfo {
     }
 }
 
-/// By vector: the exceptions that a guest may register.
-static GUEST_EXCEPTIONS: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut vector = 0;
-    while vector < EXCEPTIONS {
-        #[allow(clippy::indexing_slicing, reason = "a constant")]
-        {
-            table[vector] = is_guest_exception(vector as u8);
-        }
-        vector += 1;
-    }
-    table
-};
-
-/// Entries that were checked and may be registered, each the two words of a [`TrapInfo`].
-#[derive(Clone, Copy, Debug)]
-pub struct Checked<'a>(&'a [[u64; 2]]);
-
-impl<'a> Checked<'a> {
-    /// Checks all entries of a table. Nearly every one is seen to be good at a glance.
-    ///
-    /// # Errors
-    /// The first that may not be registered.
-    #[inline(always)]
-    pub fn from_guest(entries: &'a [[u64; 2]]) -> Result<Self, Refused> {
-        for (index, entry) in entries.iter().enumerate() {
-            let [head, address] = *entry;
-            if !is_plain_bounce(head, address)
-                && let Err(reason) = check_slowly(head, address)
-            {
-                let index = index as u32;
-                return Err(Refused { index, reason });
-            }
-        }
-        Ok(Self(entries))
-    }
-
-    /// One after the other.
-    #[inline(always)]
-    pub fn entries(self) -> impl Iterator<Item = CheckedEntry> + 'a {
-        self.0.iter().map(|[head, address]| CheckedEntry {
-            head: *head,
-            address: *address,
-        })
-    }
+/// What the entries of a call change.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Where handlers of exceptions begin, and nothing else.
+    Addresses,
+    /// Whatever they say.
+    Any,
 }
 
-/// One of them.
-#[derive(Clone, Copy, Debug)]
-pub struct CheckedEntry {
-    head: u64,
-    address: u64,
-}
-
-impl CheckedEntry {
-    /// What it asks for.
-    #[must_use]
-    pub fn registration(self) -> Option<Registration> {
-        Registration::from_guest([self.head, self.address]).ok()
-    }
+/// The exception that an entry is for, by its first word, if it is for one.
+#[inline(always)]
+const fn exception(head: u64) -> usize {
+    head as usize % EXCEPTIONS
 }
 
 #[inline(never)]
-fn check_slowly(head: u64, address: u64) -> Result<(), TrapRefusal> {
-    check(parse([head, address])).map(|_| ())
-}
-
-/// Whether an entry asks for what nearly all do, a bounce to the flat segment, and for nothing that [`check`] would not allow.
-#[inline(always)]
-fn is_plain_bounce(head: u64, address: u64) -> bool {
-    let [vector, ..] = head.to_le_bytes();
-    head & !(VECTOR | MASKED) == FLAT
-        && GUEST_EXCEPTIONS.get(usize::from(vector)) == Some(&true)
-        && address != 0
-        && is_guest_address(address)
+fn check_each(entries: &[[u64; 2]]) -> Result<Change, Refused> {
+    for (index, entry) in (0..).zip(entries) {
+        check(parse(*entry)).map_err(|reason| Refused { index, reason })?;
+    }
+    Ok(Change::Any)
 }
 
 /// The handler that an entry asks for.

@@ -1,5 +1,6 @@
 //! Trap tables as the switcher's page has them.
 use crate::testing::world::{Bench, at};
+use crate::trap::table::TrapTable;
 use abi::errno::Errno;
 use abi::hypercall::Hypercall;
 use abi::layout::{SLOT_BASE, SLOT_END};
@@ -47,6 +48,11 @@ fn a_gate_that_is_left_alone_is_the_gate_that_would_be_made() {
         entry(6, 0, 0),
         [6 | 0x81 << 16, HANDLER + 48],
         [6 | u64::from(flags::MASK_EVENTS) << 8 | 0x81 << 16, HANDLER + 64],
+        // The same kinds again, with other addresses.
+        entry(6, 0, HANDLER + 80),
+        entry(6, flags::MASK_EVENTS, HANDLER + 96),
+        entry(6, flags::DIRECT, HANDLER + 112),
+        [6 | 0x81 << 16, HANDLER + 128],
     ];
     // From each kind of handler to each.
     for before in kinds {
@@ -55,6 +61,11 @@ fn a_gate_that_is_left_alone_is_the_gate_that_would_be_made() {
             assert_eq!(register(&mut bench, &[after]), (Ok(0), 0));
             let [now, anew] = pages(&mut bench);
             assert_eq!(now, anew, "{before:x?}, then {after:x?}");
+            let expected = TrapTable::EMPTY.with_entries([Some(after)]).unwrap();
+            assert_eq!(
+                bench.domains[0].vcpu.traps, expected,
+                "{before:x?}, then {after:x?}"
+            );
         }
     }
 }
@@ -129,7 +140,11 @@ proptest! {
     fn whatever_is_registered_the_page_says_the_same(
         tables in proptest::collection::vec(
             proptest::collection::vec(
-                (0_u8..20, 0_u8..16, proptest::sample::select(&[0, 1, HANDLER, SLOT_BASE, 1 << 47])),
+                (
+                    prop_oneof![4 => 0_u8..20, 1 => any::<u8>()],
+                    prop_oneof![2 => Just(0), 1 => 0_u8..16],
+                    proptest::sample::select(&[0, 1, HANDLER, HANDLER + 16, SLOT_END, SLOT_BASE, 1 << 47]),
+                ),
                 1..8,
             ),
             1..12,
@@ -145,7 +160,12 @@ proptest! {
                 .into_iter()
                 .map(|(vector, flags, address)| entry(vector, flags, address))
                 .collect();
-            let _ = register(&mut bench, &table);
+            let before = bench.domains[0].vcpu.traps.clone();
+            let expected = before.with_entries(table.iter().copied().map(Some));
+            let (result, detail) = register(&mut bench, &table);
+            prop_assert_eq!(result.err(), expected.as_ref().err().map(|refused| refused.errno()));
+            prop_assert_eq!(detail, expected.as_ref().err().map_or(0, |refused| refused.detail()));
+            prop_assert_eq!(&bench.domains[0].vcpu.traps, &expected.unwrap_or(before));
             let [now, anew] = pages(&mut bench);
             prop_assert_eq!(now, anew);
         }
