@@ -35,6 +35,14 @@ fn arm(step: u64) -> u64 {
     start + AHEAD_NS + SWEPT + 5000
 }
 
+/// The steps of a sweep, each of them twice: now and then the hypervisor looks for keys when the timer is set, and the step is
+/// where another one belongs. Not so the next one.
+fn steps() -> impl Iterator<Item = u64> {
+    (0..SWEPT).flat_map(|step| [step; TRIES])
+}
+
+const TRIES: usize = 2;
+
 static SEEN: AtomicU64 = AtomicU64::new(0);
 static DEPTH: AtomicU64 = AtomicU64::new(0);
 
@@ -55,7 +63,7 @@ fn in_the_return(_: u32) {
     send(from);
     let usual = upcall::lowest_frame();
     expected.1 += 1;
-    for step in 0..SWEPT {
+    for step in steps() {
         let over = arm(step);
         send(from);
         wait_until(over);
@@ -126,14 +134,14 @@ impl Window {
             return;
         }
         check!(
-            self.count == 0 || self.last_step + 1 == step,
+            self.count == 0 || step.wrapping_sub(self.last_step) <= 1,
             "no step is left out between {} and {step}",
             self.last_step
         );
         self.last_step = step;
         // What was due while ring 0 made the delivery comes at the first instruction; and a string instruction is
         // interrupted many times.
-        if self.places.get(self.count.wrapping_sub(1)) == Some(&at) {
+        if self.places.iter().take(self.count).any(|place| *place == at) {
             return;
         }
         if let Some(slot) = self.places.get_mut(self.count) {
@@ -176,7 +184,7 @@ fn words_kept(_: u32) {
         Window::new(trap::bounced_handler(vector::PF)),
         Window::new(trap::syscall_entry_address()),
     ];
-    for step in 0..SWEPT {
+    for step in steps() {
         let mut fault = Frame::ring1(kernel, stack);
         fault.rbx = hole;
         let before = trap::reads();
@@ -206,7 +214,7 @@ fn words_kept(_: u32) {
             READS.load(Ordering::Relaxed) == before,
         );
     }
-    check_eq!(served(timer), 2 * SWEPT, "the upcalls came");
+    check_eq!(served(timer), 2 * TRIES as u64 * SWEPT, "the upcalls came");
     windows[0].check("page fault");
     windows[1].check("syscall");
 }
