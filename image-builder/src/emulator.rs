@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -204,6 +205,9 @@ pub fn run(run: &Run, mut said: impl FnMut(Said)) -> Result<End> {
             Err(RecvTimeoutError::Disconnected) => thread::sleep(POLL),
         }
         if let Some(status) = child.0.try_wait().context("cannot wait for the emulator")? {
+            if let Some(signal) = status.signal() {
+                stop = Stop::Crashed(signal);
+            }
             break status;
         }
         let elapsed = started.elapsed();
@@ -443,6 +447,12 @@ mod tests {
         assert_eq!(end.stop, Stop::Ended);
         assert_eq!(console, ["one", "two"]);
         assert!(machine[0].is_event("start") && machine[1].is_event("end"));
+    }
+
+    #[test]
+    fn an_emulator_that_a_signal_ended_is_no_machine_that_stopped() {
+        let (end, ..) = shell("kill -SEGV $$", Input::Bytes(Vec::new()), LONG);
+        assert_eq!(end.stop, Stop::Crashed(11));
     }
 
     #[test]
