@@ -5,7 +5,7 @@
 use crate::switcher;
 use core::arch::asm;
 use raw_cpuid::CpuId;
-use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::Msr;
 use xen_lite::switcher::IDT_ENTRIES;
 
@@ -164,6 +164,20 @@ pub(crate) unsafe fn load_tables(writable_gdt: u64) {
             zero = in(reg) 0_u64, tss = in(reg) u64::from(abi::selector::TSS),
         );
     }
+}
+
+/// The root table's physical address.
+pub(crate) fn root() -> u64 {
+    Cr3::read_raw().0.start_address().as_u64()
+}
+
+/// The stack pointer, in its caller.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> u64 {
+    let rsp;
+    // SAFETY: a register is read.
+    unsafe { asm!("mov {}, rsp", out(reg) rsp, options(nomem, nostack, preserves_flags)) };
+    rsp
 }
 
 /// Writes an MSR.

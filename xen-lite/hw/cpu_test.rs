@@ -5,7 +5,7 @@
 //! the flat segments, which puts TCG's privilege level right again, and come back by the gate that an unregistered
 //! `syscall` uses.
 use crate::machine::Machine;
-use crate::{crash, switcher};
+use crate::{panic, switcher};
 use abi::selector::{KERNEL_CS, KERNEL_SS};
 use xen_lite::addr::{Level, Mfn};
 use xen_lite::platform::PhysMem;
@@ -65,7 +65,7 @@ impl Machine {
         let frames = [(); 6].map(
             |()| match self.world.frames.alloc_hypervisor(&mut self.world.mem) {
                 Some(frame) => frame,
-                None => crash::cannot_start("no memory for the self-test"),
+                None => panic::cannot_start("no memory for the self-test"),
             },
         );
         let [root, l3, l2, l1, code, stack] = frames;

@@ -1,13 +1,10 @@
-//! Ends with a reason: a guest's (recorded, everybody else goes on) and the hypervisor's own (the machine stops).
+//! A guest's end: recorded, and everybody else goes on.
 use crate::machine::Machine;
 use crate::memory::DirectMap;
 use crate::terminal::Terminal;
-use crate::{entry, ports, power, switcher};
-use abi::layout::is_canonical;
+use crate::{ports, switcher};
 use abi::reason::Reason;
 use abi::trap::BounceFrame;
-use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
 use xen_lite::crash::backtrace::{Backtrace, GuestStack, Start};
 use xen_lite::crash::death::{Death, interrupted};
 use xen_lite::crash::{CrashRecord, Delivery, Walk, WalkLine};
@@ -280,65 +277,4 @@ pub(crate) fn build_failed(machine: &mut Machine, index: usize, why: &BuildError
         ..CrashRecord::new(domain.identity(), why.reason())
     };
     tell(&mut machine.terminal, &record, length);
-}
-
-// ------------------------------------------------------------------------------------------------ the hypervisor's own end
-
-static STOPPING: AtomicBool = AtomicBool::new(false);
-
-fn stop(what: &str, why: fmt::Arguments<'_>) -> ! {
-    if !STOPPING.swap(true, Ordering::Relaxed) {
-        // SAFETY: nothing that was interrupted goes on.
-        unsafe { ports::last_words(what, why) };
-    }
-    power::off()
-}
-
-/// What stands in the way of starting.
-pub(crate) fn cannot_start(why: &str) -> ! {
-    stop("panic", format_args!("cannot start: {why}"))
-}
-
-/// The same, for a boot image whose records are wrong.
-pub(crate) fn bad_image(why: &dyn fmt::Display) -> ! {
-    stop(
-        "panic",
-        format_args!("cannot start: the boot image's records: {why}"),
-    )
-}
-
-/// An invariant of the hypervisor does not hold.
-pub(crate) fn bug(why: fmt::Arguments<'_>) -> ! {
-    stop("panic", why)
-}
-
-/// A fault in ring 0 that is no guest's doing.
-pub(crate) fn hypervisor_fault(saved: &Registers, vector: u8, cr3: u64, cr2: u64) -> ! {
-    let window = if entry::window_at(saved.rip).is_some() {
-        " in-window"
-    } else {
-        ""
-    };
-    let canonical = if is_canonical(saved.rsp) {
-        ""
-    } else {
-        " non-canonical-stack"
-    };
-    bug(format_args!(
-        "vector={vector} error={:#x} rip={:#x} cs={:#x} rflags={:#x} rsp={:#x} cr2={cr2:#x} cr3={cr3:#x} rax={:#x} rcx={:#x} rdx={:#x}{window}{canonical}",
-        saved.error, saved.rip, saved.cs, saved.rflags, saved.rsp, saved.rax, saved.rcx, saved.rdx
-    ))
-}
-
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    match info.location() {
-        Some(place) => bug(format_args!(
-            "{} at={}:{}",
-            info.message(),
-            place.file(),
-            place.line()
-        )),
-        None => bug(format_args!("{}", info.message())),
-    }
 }

@@ -1,7 +1,7 @@
 //! Where the switcher calls Rust. Interrupts are off; the root is the hypervisor's; the stack is named by the switcher's
 //! read-only page. A guest's registers are saved in its vCPU.
 use crate::machine::{self, WayBack, machine};
-use crate::{crash, stacks, switcher};
+use crate::{panic, stacks, switcher};
 use abi::hypercall::Hypercall;
 use abi::trap::vector;
 use abi::version::XenVersion;
@@ -77,7 +77,7 @@ pub(crate) extern "C" fn guest_trap() -> ! {
         MISSING_SYSCALL_VECTOR => machine.missing_syscall(),
         vector::PF => machine.fetch_fault(),
         vector::DF => machine.double_fault(),
-        other => crash::bug(format_args!("vector {other} from a guest has no rule")),
+        other => panic::bug(format_args!("vector {other} from a guest has no rule")),
     }
 }
 

@@ -14,14 +14,14 @@ pub(crate) use guest::WayBack;
 
 use crate::clock::Clock;
 use crate::cpu::Features;
-use crate::crash;
 use crate::fpu::Fpu;
 use crate::memory::DirectMap;
+use crate::panic;
 use crate::terminal::Terminal;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use xen_lite::addr::Mfn;
 use xen_lite::boot_image::BootImage;
 use xen_lite::crash::symbols::Symbols;
@@ -102,7 +102,19 @@ static MACHINE: Cell = Cell(UnsafeCell::new(MaybeUninit::uninit()));
 pub(crate) unsafe fn install(machine: Machine) -> &'static mut Machine {
     // SAFETY: nobody has a reference yet.
     let place = unsafe { &mut *MACHINE.0.get() };
-    place.write(machine)
+    let machine = place.write(machine);
+    INSTALLED.store(true, Ordering::Relaxed);
+    machine
+}
+
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// The machine, if there is one, for last words.
+///
+/// # Safety
+/// Nothing that was interrupted goes on.
+pub(crate) unsafe fn at_the_end() -> Option<&'static Machine> {
+    INSTALLED.load(Ordering::Relaxed).then(|| &*machine())
 }
 
 /// The machine, for the one who was entered.
@@ -127,6 +139,13 @@ pub(crate) fn running_recorder() -> &'static mut Recorder {
 }
 
 impl Machine {
+    /// The names of the hypervisor's own functions.
+    pub(crate) fn own_symbols(&self) -> Symbols<'static> {
+        let module = self.image.symbols_module();
+        let module = module.and_then(|module| self.modules.get(module as usize));
+        module.map_or(Symbols::NONE, |module| Symbols::parse(module))
+    }
+
     /// Its index; one that no domain has, while none is loaded.
     #[inline]
     pub(crate) fn running_index(&self) -> usize {
@@ -149,7 +168,7 @@ impl Machine {
         let index = self.running_index();
         match self.domains.get_mut(index) {
             Some(domain) => domain,
-            None => crash::bug(format_args!("no domain is loaded")),
+            None => panic::bug(format_args!("no domain is loaded")),
         }
     }
 
@@ -159,7 +178,7 @@ impl Machine {
         let index = self.running_index();
         match self.domains.get_mut(index) {
             Some(domain) => (&mut self.world, domain),
-            None => crash::bug(format_args!("no domain is loaded")),
+            None => panic::bug(format_args!("no domain is loaded")),
         }
     }
 }

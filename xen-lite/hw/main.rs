@@ -15,6 +15,7 @@ mod entry;
 mod fpu;
 mod machine;
 mod memory;
+mod panic;
 mod ports;
 mod power;
 mod serial;
@@ -78,10 +79,10 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
     let people = ports::start(Uart::new(COM1), Uart::new(COM2));
     // SAFETY: the boot code passes on what the loader gave it, under its one-to-one view of memory.
     let info =
-        unsafe { BootInfo::read(address, magic as u32) }.unwrap_or_else(|why| crash::cannot_start(why));
+        unsafe { BootInfo::read(address, magic as u32) }.unwrap_or_else(|why| panic::cannot_start(why));
     // SAFETY: this is boot, under the boot tables.
     let memory = unsafe { Memory::new(&info, size_of::<FrameInfo>() as u64, HEAP_SIZE) }
-        .unwrap_or_else(|why| crash::cannot_start(why));
+        .unwrap_or_else(|why| panic::cannot_start(why));
     // SAFETY: the range is RAM of our own, mapped, used by nothing else.
     unsafe {
         HEAP.lock().init(
@@ -110,14 +111,14 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
     world.common.machine_to_pfn = map_machine_to_pfn(&mut world, &memory);
     let registers_end = IDLE_REGISTERS.0.get() as u64 + size_of::<Registers>() as u64;
     let idle_set = new_set(&mut world, registers_end, TssState::Available)
-        .unwrap_or_else(|| crash::cannot_start("no memory for the first vCPU set"));
+        .unwrap_or_else(|| panic::cannot_start("no memory for the first vCPU set"));
 
     let modules = modules(&info);
     let image = modules
         .first()
         .map_or(Err("no boot module: nothing to run"), |first| Ok(*first));
-    let image = image.unwrap_or_else(|why| crash::cannot_start(why));
-    let image = BootImage::parse(image, modules.len() as u32).unwrap_or_else(|why| crash::bad_image(&why));
+    let image = image.unwrap_or_else(|why| panic::cannot_start(why));
+    let image = BootImage::parse(image, modules.len() as u32).unwrap_or_else(|why| panic::bad_image(&why));
 
     // SAFETY: this is boot, and no guest runs yet.
     let machine = unsafe {
@@ -179,7 +180,7 @@ impl Machine {
             let set = new_set(&mut self.world, 0, TssState::Busy);
             let state = self.world.frames.alloc_hypervisor(&mut self.world.mem);
             let (Some(set), Some(state)) = (set, state) else {
-                crash::cannot_start("no memory for the domains' own pages")
+                panic::cannot_start("no memory for the domains' own pages")
             };
             self.domains
                 .push(Domain::new(DomainId(number as u16), spec, set, state));
@@ -250,7 +251,7 @@ fn common(memory: &Memory) -> Common {
 fn map_machine_to_pfn(world: &mut World<'static, DirectMap>, memory: &Memory) -> Mfn {
     const LARGE: u64 = 2 << 20;
     let Some(table) = world.frames.alloc_hypervisor(&mut world.mem) else {
-        crash::cannot_start("no memory for the machine-to-pfn table's map")
+        panic::cannot_start("no memory for the machine-to-pfn table's map")
     };
     for index in 0..memory.machine_to_pfn_size / LARGE {
         let page = memory.machine_to_pfn + index * LARGE;

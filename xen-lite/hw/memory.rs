@@ -50,6 +50,16 @@ macro_rules! address_of {
     };
 }
 
+/// The bytes of the hypervisor's code before an address in it.
+pub(crate) fn code_before<const N: usize>(address: u64) -> Option<[u8; N]> {
+    let first = address.checked_sub(N as u64)?;
+    if first < address_of!(text_start) || address > address_of!(text_end) {
+        return None;
+    }
+    // SAFETY: the whole range is code, which is mapped for good and which nobody writes.
+    Some(unsafe { (first as *const [u8; N]).read() })
+}
+
 /// Physical memory after boot: what the frame table is made of.
 pub(crate) struct Memory {
     /// Frames below this number may be RAM.

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use spin::{Mutex, MutexGuard};
 use xen_lite::console::port::{LOW_BYTES, Port};
 use xen_lite::crash::MOST_BYTES;
+use xen_lite::crash::own::Why;
 use xen_lite::record::Record;
 
 /// What may wait for people: some records of kills.
@@ -82,17 +83,80 @@ pub(crate) fn pump(people: &mut People, mut paid: impl FnMut(Option<usize>)) {
     MACHINES_WAIT.store(machines.waiting() > 0, Ordering::Relaxed);
 }
 
-/// The hypervisor's own end: what waits goes out, and then this.
+/// The hypervisor's own end. All that waits, and this, has left the machine when it returns.
 ///
 /// # Safety
 /// Nothing that was interrupted goes on.
-pub(crate) unsafe fn last_words(what: &str, why: fmt::Arguments<'_>) {
+pub(crate) unsafe fn last_words(why: &Why<'_>) {
     // SAFETY: the caller's duty; a line that was interrupted stays where it stopped.
-    unsafe { MACHINES.force_unlock() };
-    // SAFETY: the same; whoever had the port for people is not coming back.
+    unsafe { end_line() };
+    // SAFETY: as above.
+    unsafe { last_lines(&format_args!("panic: {why}\n")) };
+    write_line(None, format_args!("{}", why.machine_line()));
+    // SAFETY: as above.
+    unsafe { drain() };
+}
+
+/// That the hypervisor's own end could not be told to its end.
+///
+/// # Safety
+/// Nothing that was interrupted goes on.
+pub(crate) unsafe fn cut_short() {
+    let why = Why::Message(format_args!(
+        "another fault, while this was being said: no more is known"
+    ));
+    // SAFETY: the caller's duty.
+    unsafe { end_line() };
+    // SAFETY: as above.
+    unsafe { last_lines(&format_args!("{why}\n")) };
+    write_line(None, format_args!("{}", why.machine_line()));
+}
+
+/// More of the hypervisor's own end: whole lines for people.
+///
+/// # Safety
+/// Nothing that was interrupted goes on.
+pub(crate) unsafe fn last_lines(lines: &impl fmt::Display) {
+    // SAFETY: the caller's duty.
     unsafe { PEOPLE.force_unlock() };
-    let _ = write!(PEOPLE.lock(), "\r\n(xen-lite) {what}: {why}\r\n");
-    write_line(None, format_args!("xen-lite: event={what} {why}"));
+    let port = &mut PEOPLE.lock();
+    // A port takes everything.
+    let _ = write!(LastLines { begins: true, port }, "{lines}");
+}
+
+/// Ends the line that each port may be in.
+///
+/// # Safety
+/// Nothing that was interrupted goes on.
+unsafe fn end_line() {
+    // SAFETY: the caller's duty.
+    unsafe { MACHINES.force_unlock() };
+    // SAFETY: as above; whoever had the port for people is not coming back.
+    unsafe { PEOPLE.force_unlock() };
+    let _ = PEOPLE.lock().write_str("\r\n");
+    let _ = MACHINES.lock().write_str("\r\n");
+}
+
+/// Puts before each line who says it.
+struct LastLines<'a> {
+    port: &'a mut People,
+    begins: bool,
+}
+
+impl Write for LastLines<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive('\n') {
+            if self.begins {
+                self.port.write_str("(xen-lite) ")?;
+            }
+            self.begins = part.ends_with('\n');
+            self.port.write_str(part.trim_end_matches('\n'))?;
+            if self.begins {
+                self.port.write_str("\r\n")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Waits until everything has been sent.

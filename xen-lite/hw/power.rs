@@ -13,6 +13,11 @@ const BOCHS_WORD: &[u8] = b"Shutdown";
 pub(crate) fn off() -> ! {
     // SAFETY: this is the end.
     unsafe { ports::drain() };
+    cut()
+}
+
+/// The same, whatever has not been sent.
+pub(crate) fn cut() -> ! {
     for byte in BOCHS_WORD {
         // SAFETY: the port means something to Bochs alone.
         unsafe { Port::new(BOCHS_PORT).write(*byte) };

@@ -39,6 +39,21 @@ pub(crate) static NMI: Stack = Stack::new();
 /// Bytes between the start of a stack and its top.
 pub(crate) const TOP_OFFSET: usize = PAGE + SIZE;
 
+/// The words from an address on a stack to its top; `None` if it is on none. A stack that has grown into its guard page is
+/// full.
+pub(crate) fn words_above(rsp: u64) -> Option<impl Iterator<Item = u64>> {
+    let (start, top) = [&MAIN, &FAULT, &NMI]
+        .map(|stack| (stack.top() - SIZE as u64, stack.top()))
+        .into_iter()
+        .find(|(start, top)| (start - PAGE as u64..*top).contains(&rsp))?;
+    let first = rsp.max(start).next_multiple_of(8);
+    Some((first..top).step_by(8).map(|at| {
+        let word = at as *const u64;
+        // SAFETY: an aligned word of a stack, which is mapped for good and of which everything is a number.
+        unsafe { word.read_volatile() }
+    }))
+}
+
 /// Whether an address lies in a guard page.
 pub(crate) fn is_guard(address: u64) -> bool {
     [&MAIN, &FAULT, &NMI].iter().any(|stack| {

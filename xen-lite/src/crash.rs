@@ -13,6 +13,7 @@
 
 pub mod backtrace;
 pub mod death;
+pub mod own;
 pub mod pace;
 pub mod symbols;
 

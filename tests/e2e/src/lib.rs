@@ -9,7 +9,6 @@
 pub mod fuzz;
 
 use guests::catalogue::{self, End};
-use image_builder::dialogue::Turn;
 use image_builder::emulator::Machine;
 use image_builder::qemu::{Clock, Firmware};
 use image_builder::scene::{Options, Outcome, Scene};
@@ -146,11 +145,10 @@ impl Boot {
         self
     }
 
-    /// With somebody at the console who waits for a text before they type: pairs of these.
+    /// With further arguments for the emulator.
     #[must_use]
-    pub fn talking(mut self, turns: &[(&str, &str)]) -> Self {
-        let turns = turns.iter().map(|(after, keys)| Turn::new(after, keys));
-        self.options = self.options.talking(turns.collect());
+    pub fn given(mut self, arguments: &[&str]) -> Self {
+        self.options.extra = arguments.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 

@@ -505,6 +505,28 @@ fn what_the_pages_show_of_runs_is_what_is_printed() {
 }
 
 #[test]
+fn what_the_page_shows_of_a_panic_is_what_is_printed() {
+    const COMMAND: &str =
+        "```console\n$ printf '\\035panic fault\\n' | cargo run -- run demos/cat.toml --headless\n";
+    let page = fs::read_to_string(workspace::root().join("docs/why-was-my-guest-killed.md")).unwrap();
+    let (_, block) = page.split_once(COMMAND).expect("the page shows a panic");
+    let (block, _) = block.split_once("\n```").expect("a block has an end");
+    let scene = Scene::from_file(&workspace::root().join("demos/cat.toml")).unwrap();
+    let outcome = scene
+        .boot(&Options::new("shown-panic").typing("\x1dpanic fault\n"))
+        .unwrap();
+    let printed = outcome.console.lines().map(without_numbers);
+    let machine = outcome.machine_lines.iter();
+    let printed: Vec<String> = printed
+        .chain(machine.map(|line| without_numbers(&line.to_string())))
+        .collect();
+    // Leftovers of earlier calls are among the calls, and other builds leave others.
+    let is_call = |line: &&str| line.contains(" called from ") && !line.contains("on_purpose");
+    let wanted = block.lines().filter(|line| !is_call(line));
+    assert_eq!(missing(wanted, &printed), [""; 0], "{printed:#?}");
+}
+
+#[test]
 fn a_shown_line_must_follow_its_speakers_line_before_it_and_nobody_elses() {
     let printed = ["[a] one", "(xen-lite) killed", "[b] begins", "[a] two"].map(str::to_owned);
     let missed = |wanted: &[&'static str]| missing(wanted.iter().copied(), &printed);

@@ -15,11 +15,11 @@ mod lives;
 mod loader;
 mod machine;
 mod monitor;
+mod panics;
 mod programs;
 mod rows;
 mod scheduling;
 mod shell;
-mod survival;
 
 #[test]
 fn every_file_of_tests_is_a_part_of_this_program() {

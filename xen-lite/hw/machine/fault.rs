@@ -1,6 +1,6 @@
 //! Faults that are a guest's end, or its own to handle.
 use super::{Machine, machine};
-use crate::{crash, entry, switcher};
+use crate::{crash, entry, panic, switcher};
 use abi::reason::Reason;
 use abi::trap::{has_error_code, vector};
 use xen_lite::crash::backtrace::Arrival;
@@ -115,7 +115,7 @@ impl Machine {
                 }
                 verdict::Fetch::judge(&entries, smep)
             }
-            None => crash::bug(format_args!("a domain runs without a root")),
+            None => panic::bug(format_args!("a domain runs without a root")),
         };
         match verdict::fetch_fault(fault, registered, fresh) {
             FetchVerdict::Ordinary => {
@@ -183,10 +183,10 @@ pub(crate) fn ring0_fault(saved: &Registers, cr3: u64, cr2: u64) -> ! {
         machine.kill(death)
     }
     let Some(window) = entry::window_at(saved.rip) else {
-        crash::hypervisor_fault(saved, nested_vector, cr3, cr2)
+        panic::hypervisor_fault(saved, nested_vector, cr3, cr2)
     };
     if machine.loaded.index().is_none() {
-        crash::hypervisor_fault(saved, nested_vector, cr3, cr2)
+        panic::hypervisor_fault(saved, nested_vector, cr3, cr2)
     }
     let domain = machine.running();
     // The bounce keeps the slot in rcx and the stack's address in rdx, until it has loaded the guest's own again.
@@ -210,6 +210,6 @@ pub(crate) fn ring0_fault(saved: &Registers, cr3: u64, cr2: u64) -> ! {
             let death = crash::in_delivery(machine, reason, window, saved, nested, delivering);
             machine.kill(death)
         }
-        Verdict::Bug => crash::hypervisor_fault(saved, nested_vector, cr3, cr2),
+        Verdict::Bug => panic::hypervisor_fault(saved, nested_vector, cr3, cr2),
     }
 }

@@ -66,7 +66,7 @@ impl Machine {
         }
         self.save();
         let Some(domain) = self.domains.get_mut(index) else {
-            crate::crash::bug(format_args!("the turn of a domain that is not there"))
+            crate::panic::bug(format_args!("the turn of a domain that is not there"))
         };
         RECORDER.store(&raw mut domain.recorder, Ordering::Relaxed);
         let (set, vector_state, [fs, gs]) = (domain.vcpu.set, domain.vcpu.vector_state, domain.vcpu.bases);

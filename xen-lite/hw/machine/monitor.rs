@@ -1,5 +1,6 @@
 //! What the user asks of the monitor, done: [`xen_lite::console::command`] has read it.
 use super::Machine;
+use crate::panic;
 use crate::terminal::Typed;
 use abi::reason::Reason;
 use xen_lite::console::command::{Command, HEADING, HELP, find};
@@ -43,6 +44,7 @@ impl Machine {
                 Ok(_) => self.terminal.reply(format_args!("audit: clean")),
                 Err(fault) => self.terminal.reply(format_args!("audit: {fault}")),
             },
+            Command::Panic(way) => panic::on_purpose(way),
             Command::Help => {
                 for line in HELP.lines() {
                     self.terminal.reply(format_args!("{line}"));

@@ -17,9 +17,10 @@ destroy DOMAIN       ends it at once, for good\n\
 restart DOMAIN       ends it if it lives, and starts it anew\n\
 dmesg                the latest lines of the hypervisor\n\
 audit                recomputes every reference count from all live page tables\n\
+panic HOW            ends the machine as a bug of the hypervisor's would, with its record\n\
 help                 this\n\
 quit                 closes the monitor; so does an empty line\n\
-DOMAIN is a name or an ID. Ctrl-] opens the monitor; typed twice it goes to the domain.\n";
+DOMAIN is a name or an ID; HOW is message, fault, stack or record. Ctrl-] opens the monitor; typed twice it goes to the domain.\n";
 
 /// A command; domains are as they were typed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,10 +41,37 @@ pub enum Command<'a> {
     Dmesg,
     /// Recomputes all counts.
     Audit,
+    /// Ends the machine on purpose.
+    Panic(Way),
     /// Shows the commands.
     Help,
     /// Closes the monitor.
     Quit,
+}
+
+/// What the hypervisor's own end comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// A check of its own that fails.
+    Message,
+    /// A page fault in ring 0.
+    Fault,
+    /// A stack that is full.
+    Stack,
+    /// A page fault while the end is being told.
+    Record,
+}
+
+impl Way {
+    fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "message" => Self::Message,
+            "fault" => Self::Fault,
+            "stack" => Self::Stack,
+            "record" => Self::Record,
+            _ => return None,
+        })
+    }
 }
 
 /// Why a line is no command.
@@ -55,6 +83,8 @@ pub enum CommandError<'a> {
     Unknown(&'a str),
     /// It wants a domain.
     NoDomain(&'a str),
+    /// It wants a way to end.
+    NoWay,
     /// It takes no such word.
     TooMuch(&'a str),
 }
@@ -65,6 +95,7 @@ impl Display for CommandError<'_> {
             Self::Empty => f.write_str("nothing was typed"),
             Self::Unknown(word) => write!(f, "no command {:?}: try help", Short(word)),
             Self::NoDomain(command) => write!(f, "{command} which domain? {command} NAME, or {command} ID"),
+            Self::NoWay => f.write_str("panic how? message, fault, stack or record"),
             Self::TooMuch(word) => write!(f, "{:?} is too much: try help", Short(word)),
         }
     }
@@ -100,6 +131,7 @@ impl<'a> Command<'a> {
             "restart" => Self::Restart(domain()?),
             "dmesg" => Self::Dmesg,
             "audit" => Self::Audit,
+            "panic" => Self::Panic(words.next().and_then(Way::from_word).ok_or(CommandError::NoWay)?),
             "help" | "?" => Self::Help,
             "quit" | "exit" => Self::Quit,
             _ => return Err(CommandError::Unknown(command)),
@@ -262,6 +294,10 @@ mod tests {
             ("restart web", Command::Restart("web")),
             ("dmesg", Command::Dmesg),
             ("audit", Command::Audit),
+            ("panic message", Command::Panic(Way::Message)),
+            ("panic fault", Command::Panic(Way::Fault)),
+            ("panic stack", Command::Panic(Way::Stack)),
+            ("panic record", Command::Panic(Way::Record)),
             ("help", Command::Help),
             ("quit", Command::Quit),
         ];
@@ -272,9 +308,9 @@ mod tests {
 
     #[test]
     fn every_command_is_in_the_help() {
-        for line in HELP.lines().take(10) {
-            let usage = line.get(..20).unwrap();
-            assert!(Command::parse(usage).is_ok(), "{usage}");
+        for line in HELP.lines().take(11) {
+            let usage = line.get(..20).unwrap().replace("HOW", "message");
+            assert!(Command::parse(&usage).is_ok(), "{usage}");
         }
     }
 
@@ -286,6 +322,9 @@ mod tests {
             message("destroy"),
             "destroy which domain? destroy NAME, or destroy ID"
         );
+        for line in ["panic", "panic now"] {
+            assert_eq!(message(line), "panic how? message, fault, stack or record");
+        }
         assert_eq!(message("list all"), "'all' is too much: try help");
         assert_eq!(message("pause a b"), "'b' is too much: try help");
         assert_eq!(
