@@ -1,34 +1,45 @@
 //! The names in a directory.
 //!
 //! Every name has a cookie, larger than those before it: a program that reads a directory and deletes what it has read
-//! neither misses a name nor sees one twice.
+//! neither misses a name nor sees one twice. The names are in a tree, so that a directory with few of them takes little of
+//! the kernel's heap, however many it has had, and never much at once.
 use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::vec::Vec;
 
-/// A name and what it stands for.
+/// What a name stands for.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) name: Box<[u8]>,
-    pub(super) inode: u32,
-    pub(super) cookie: u32,
+struct Entry {
+    inode: u32,
+    cookie: u64,
 }
 
-/// A directory; its entries are sorted by name.
+/// A name and what it stands for; names are ordered by their cookies.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Named<'d> {
+    pub(super) cookie: u64,
+    pub(super) name: &'d [u8],
+    pub(super) inode: u32,
+}
+
+/// A directory.
 #[derive(Debug)]
 pub(super) struct Directory {
-    entries: Vec<Entry>,
-    next_cookie: u32,
+    entries: BTreeMap<Box<[u8]>, Entry>,
+    next_cookie: u64,
     /// The directory above.
     pub(super) parent: u32,
 }
 
 /// Cookies below this one are `.` and `..`.
-pub(super) const FIRST_COOKIE: u32 = 2;
+pub(super) const FIRST_COOKIE: u64 = 2;
+/// Names that are put into order at once when a directory is read.
+const BATCH: usize = 256;
 
 impl Directory {
     pub(super) const fn new(parent: u32) -> Self {
         Self {
-            entries: Vec::new(),
+            entries: BTreeMap::new(),
             next_cookie: FIRST_COOKIE,
             parent,
         }
@@ -43,72 +54,59 @@ impl Directory {
     }
 
     pub(super) fn find(&self, name: &[u8]) -> Option<u32> {
-        let at = self.position(name).ok()?;
-        self.entries.get(at).map(|entry| entry.inode)
+        self.entries.get(name).map(|entry| entry.inode)
     }
 
     /// The name of `inode` here, if it has one.
     pub(super) fn name_of(&self, inode: u32) -> Option<&[u8]> {
-        let entry = self.entries.iter().find(|entry| entry.inode == inode)?;
-        Some(&entry.name)
+        let mut entries = self.entries.iter();
+        entries.find_map(|(name, entry)| (entry.inode == inode).then_some(&**name))
     }
 
     /// Lets `name` stand for `inode`; what it stood for before.
     pub(super) fn set(&mut self, name: &[u8], inode: u32) -> Option<u32> {
-        match self.position(name) {
-            Ok(at) => {
-                let entry = self.entries.get_mut(at)?;
-                Some(core::mem::replace(&mut entry.inode, inode))
-            }
-            Err(at) => {
-                let cookie = self.new_cookie();
-                let name = name.into();
-                self.entries.insert(at, Entry { name, inode, cookie });
-                None
-            }
+        if let Some(entry) = self.entries.get_mut(name) {
+            return Some(core::mem::replace(&mut entry.inode, inode));
         }
+        let cookie = self.next_cookie;
+        self.next_cookie += 1;
+        self.entries.insert(name.into(), Entry { inode, cookie });
+        None
     }
 
     /// Takes a name away; what it stood for.
     pub(super) fn remove(&mut self, name: &[u8]) -> Option<u32> {
-        let at = self.position(name).ok()?;
-        Some(self.entries.remove(at).inode)
+        self.entries.remove(name).map(|entry| entry.inode)
     }
 
-    /// All entries whose cookie is `first` or above, in the order of their cookies.
-    pub(super) fn since_cookie(&self, first: u32) -> impl Iterator<Item = &Entry> {
-        let mut left: Vec<&Entry> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.cookie >= first)
-            .collect();
-        left.sort_unstable_by_key(|entry| entry.cookie);
-        left.into_iter()
+    /// All names whose cookie is `first` or above, in the order of their cookies.
+    pub(super) fn since_cookie(&self, first: u64) -> impl Iterator<Item = Named<'_>> {
+        let mut from = first;
+        let batches = core::iter::from_fn(move || {
+            let batch = self.lowest(from);
+            from = batch.last()?.cookie + 1;
+            Some(batch)
+        });
+        batches.flatten()
     }
 
-    fn position(&self, name: &[u8]) -> Result<usize, usize> {
-        self.entries.binary_search_by(|entry| (*entry.name).cmp(name))
-    }
-
-    fn new_cookie(&mut self) -> u32 {
-        if self.next_cookie == u32::MAX {
-            self.renumber();
+    /// The names with the lowest cookies from `from` on, in order: as many as are put into order at once.
+    fn lowest(&self, from: u64) -> Vec<Named<'_>> {
+        let mut lowest = BinaryHeap::with_capacity(BATCH);
+        for (name, &Entry { inode, cookie }) in &self.entries {
+            if cookie < from {
+                continue;
+            }
+            let named = Named { cookie, name, inode };
+            if lowest.len() < BATCH {
+                lowest.push(named);
+            } else if let Some(mut highest) = lowest.peek_mut()
+                && named < *highest
+            {
+                *highest = named;
+            }
         }
-        let cookie = self.next_cookie;
-        self.next_cookie += 1;
-        cookie
-    }
-
-    /// After four thousand million names: the numbers begin anew, in the same order.
-    fn renumber(&mut self) {
-        self.entries.sort_unstable_by_key(|entry| entry.cookie);
-        self.next_cookie = FIRST_COOKIE;
-        for entry in &mut self.entries {
-            entry.cookie = self.next_cookie;
-            self.next_cookie += 1;
-        }
-        self.entries
-            .sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        lowest.into_sorted_vec()
     }
 }
 
@@ -126,7 +124,7 @@ mod tests {
         let mut cookie = 0;
         loop {
             let next = directory.since_cookie(cookie).next();
-            let Some((name, next)) = next.map(|entry| (entry.name.clone(), entry.cookie + 1)) else {
+            let Some((name, next)) = next.map(|named| (named.name.to_vec(), named.cookie + 1)) else {
                 break;
             };
             cookie = next;
@@ -138,14 +136,18 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_names_never_run_out() {
+    fn names_come_in_the_order_in_which_they_were_made_however_many_there_are() {
         let mut directory = Directory::new(0);
-        directory.set(b"b", 1);
-        directory.set(b"a", 2);
-        directory.next_cookie = u32::MAX;
-        directory.set(b"c", 3);
-        let order: Vec<u32> = directory.since_cookie(0).map(|entry| entry.inode).collect();
-        assert_eq!(order, [1, 2, 3]);
-        assert_eq!(directory.find(b"a"), Some(2));
+        let count = 3 * BATCH as u32 + 1;
+        // Neither the order of the names nor its reverse.
+        for number in 0..count {
+            directory.set(&(number.wrapping_mul(0x9e37_79b9)).to_le_bytes(), number);
+        }
+        assert_eq!(directory.set(&0u32.to_le_bytes(), 0), Some(0));
+        let order: Vec<u32> = directory.since_cookie(0).map(|named| named.inode).collect();
+        assert_eq!(order, (0..count).collect::<Vec<_>>());
+        let cookies: Vec<u64> = directory.since_cookie(300).map(|named| named.cookie).collect();
+        assert_eq!(cookies.first(), Some(&300));
+        assert_eq!(cookies.len() as u64, u64::from(count) + FIRST_COOKIE - 300);
     }
 }

@@ -90,14 +90,13 @@ impl<'a> Vfs<'a> {
                 return Ok(());
             }
         }
-        let first = u32::try_from(from).unwrap_or(u32::MAX).max(FIRST_COOKIE);
-        for entry in directory.since_cookie(first) {
-            let about = self.attributes(self.uncovered(entry.inode), caller)?;
+        for named in directory.since_cookie(from.max(FIRST_COOKIE)) {
+            let about = self.attributes(self.uncovered(named.inode), caller)?;
             let listed = Listed {
-                name: &entry.name,
+                name: named.name,
                 number: about.number,
                 kind: about.kind,
-                next: u64::from(entry.cookie) + 1,
+                next: named.cookie + 1,
             };
             if show(listed) == Listing::Full {
                 break;

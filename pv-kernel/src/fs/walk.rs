@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 /// Most symbolic links on one path, as on Linux.
 const MAX_SYMLINKS: usize = 40;
+/// Most bytes of a path whose links have been followed: where one leads and what comes after it, each as long as may be.
+const MAX_FOLLOWED: usize = 2 * PATH_MAX;
 
 /// Whether a symbolic link at the path's end is followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,6 +83,9 @@ impl<'a> Vfs<'a> {
             };
             rest = self.target(link, caller)?.into_vec();
             rest.extend(after);
+            if rest.len() >= MAX_FOLLOWED {
+                return Err(Errno::NAME_TOO_LONG);
+            }
         }
         Err(Errno::LOOP)
     }
@@ -187,9 +192,11 @@ impl<'a> Vfs<'a> {
     /// The path of a directory from the root on.
     ///
     /// # Errors
-    /// `ENOENT`: it has lost its name.
+    /// `ENOENT`: it has lost its name; `ENAMETOOLONG`: it lies so deep that no path can say where.
     pub fn path_of(&self, directory: Node) -> Result<Vec<u8>, Errno> {
-        let mut parts: Vec<Vec<u8>> = Vec::new();
+        // Written from its end.
+        let mut path = [0; PATH_MAX];
+        let mut start = path.len();
         let mut node = directory;
         while node != Self::root() {
             let (name, above) = match node {
@@ -200,17 +207,22 @@ impl<'a> Vfs<'a> {
                     (name.to_vec(), Node::Tree(parent))
                 }
             };
-            parts.push(name);
+            let end = start;
+            // A NUL has to fit as well.
+            start = end.checked_sub(name.len() + 1).ok_or(Errno::NAME_TOO_LONG)?;
+            if start == 0 {
+                return Err(Errno::NAME_TOO_LONG);
+            }
+            if let Some([slash, place @ ..]) = path.get_mut(start..end) {
+                *slash = b'/';
+                place.copy_from_slice(&name);
+            }
             node = above;
         }
-        if parts.is_empty() {
-            return Ok(b"/".to_vec());
+        match path.get(start..) {
+            None | Some([]) => Ok(b"/".to_vec()),
+            Some(path) => Ok(path.to_vec()),
         }
-        Ok(parts
-            .iter()
-            .rev()
-            .flat_map(|name| [b"/".as_slice(), name].concat())
-            .collect())
     }
 }
 

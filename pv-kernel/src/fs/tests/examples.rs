@@ -219,6 +219,44 @@ fn proc_is_there_and_cannot_be_changed() {
 }
 
 #[test]
+fn a_link_that_leads_through_itself_does_not_make_paths_grow() {
+    let (mut vfs, _) = fresh();
+    let junk = "x".repeat(200);
+    let long = |first: &str, parts: usize| first.to_owned() + &format!("/{junk}").repeat(parts);
+    make(&mut vfs, "/loop", New::Symlink(long("/loop", 19).as_bytes())).unwrap();
+    assert_eq!(find(&vfs, "/loop"), Err(Errno::NAME_TOO_LONG));
+    make(&mut vfs, "/short", New::Symlink(b"/short/x")).unwrap();
+    assert_eq!(find(&vfs, "/short"), Err(Errno::LOOP));
+    // One that is as long as may be, and as much after it.
+    let target = "/tmp/".to_owned() + &"./".repeat(2000);
+    make(&mut vfs, "/long", New::Symlink(target.as_bytes())).unwrap();
+    let path = "/long/".to_owned() + &"./".repeat(2000);
+    assert_eq!(find(&vfs, &path), find(&vfs, "/tmp"));
+}
+
+#[test]
+fn a_directory_s_path_is_told_as_long_as_a_path_may_be() {
+    let (mut vfs, _) = fresh();
+    let name = [b'd'; 255];
+    let mut above = Vfs::root();
+    // 15 names of 255 bytes and one of 254, each with its slash: with a NUL, just as long as a path may be.
+    for depth in 1..=16 {
+        let name = if depth < 16 { &name[..] } else { &name[..254] };
+        above = vfs.make(above, name, New::Directory, 0o777, &at(5)).unwrap();
+    }
+    let path = vfs.path_of(above).unwrap();
+    assert_eq!(path.len(), 4095);
+    assert_eq!(find(&vfs, std::str::from_utf8(&path).unwrap()), Ok(above));
+    let deeper = vfs.make(above, b"d", New::Directory, 0o777, &at(5)).unwrap();
+    assert_eq!(vfs.path_of(deeper), Err(Errno::NAME_TOO_LONG));
+    let longer = vfs
+        .make(Node::Tree(0), b"x", New::Directory, 0o777, &at(5))
+        .unwrap();
+    assert_eq!(vfs.path_of(longer).as_deref(), Ok(b"/x".as_slice()));
+    assert_eq!(vfs.path_of(Vfs::root()).as_deref(), Ok(b"/".as_slice()));
+}
+
+#[test]
 fn devices_do_what_their_names_say() {
     let (mut vfs, mut store) = fresh();
     let mut buffer = [1; 8];

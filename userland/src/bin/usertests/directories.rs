@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 use userland::files::{self, File};
-use userland::{Errno, directory};
+use userland::{Errno, directory, process};
 
 tests! {
     directories_are_made_and_removed
@@ -14,6 +14,9 @@ tests! {
     paths_with_dots_and_slashes
     the_current_directory
     a_removed_directory
+    directories_too_deep_for_a_path
+    links_that_lead_through_themselves
+    a_directory_with_many_names
     names_relative_to_a_directory
 }
 
@@ -214,5 +217,65 @@ fn names_relative_to_a_directory() -> Check {
     let of_file = raw::call(linux::__NR_openat, [0x7777, name, flags, 0o644]);
     same(of_file, Err(Errno::EBADF), "relative to nothing")?;
     same(raw::call(linux::__NR_unlinkat, [at, name, 0]), Ok(0), "unlinkat")?;
+    files::remove_directory(&base).works("rmdir")
+}
+
+fn directories_too_deep_for_a_path() -> Check {
+    const DEPTH: usize = 45;
+    let base = make("deep")?;
+    let name = [b'd'; 100];
+    let pid = checked_child(|| {
+        files::change_directory(&base).works("chdir")?;
+        for _ in 0..DEPTH {
+            files::make_directory(&name, 0o755).works("mkdir")?;
+            files::change_directory(&name).works("chdir")?;
+        }
+        let buffer = process::map_anonymous(8192).works("mmap")? as usize;
+        same(
+            raw::call(linux::__NR_getcwd, [buffer, 8192]),
+            Err(Errno::ENAMETOOLONG),
+            "getcwd",
+        )?;
+        for _ in 0..DEPTH {
+            files::change_directory(b"..").works("chdir")?;
+            files::remove_directory(&name).works("rmdir")?;
+        }
+        same(files::current_directory().as_ref(), Ok(&base), "getcwd")
+    })?;
+    ends_well(pid)?;
+    files::remove_directory(&base).works("rmdir")
+}
+
+fn links_that_lead_through_themselves() -> Check {
+    let base = make("loop")?;
+    let link = files::join(&base, b"link");
+    let target = [link.as_slice(), &b"/x".repeat(1500)].concat();
+    files::symlink(&target, &link).works("symlink")?;
+    let found = files::stat(&link).map(|_| ());
+    // Linux counts the links alone; POSIX has both.
+    expect(
+        matches!(found, Err(Errno::ELOOP | Errno::ENAMETOOLONG)),
+        "no file is there",
+    )?;
+    files::unlink(&link).works("unlink")?;
+    files::remove_directory(&base).works("rmdir")
+}
+
+fn a_directory_with_many_names() -> Check {
+    const COUNT: usize = 2000;
+    let base = make("many")?;
+    let name = |index: usize| files::join(&base, format!("{index:04}").as_bytes());
+    drop(File::open(&name(0), files::CREATE).works("open")?);
+    for index in 1..COUNT {
+        files::link(&name(0), &name(index)).works("link")?;
+    }
+    let names = directory::names(&base).works("getdents64")?;
+    same(names.len(), COUNT, "how many names are listed")?;
+    for (index, listed) in names.iter().enumerate() {
+        same(listed.as_slice(), files::base_name(&name(index)), "a name")?;
+    }
+    for index in 0..COUNT {
+        files::unlink(&name(index)).works("unlink")?;
+    }
     files::remove_directory(&base).works("rmdir")
 }
