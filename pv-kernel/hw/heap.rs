@@ -29,8 +29,7 @@ pub(crate) fn has(bytes: usize) -> bool {
     let mut heap = HEAP.0.lock();
     let backed = (state.touched + state.ready) * PAGE_SIZE;
     let left = backed.saturating_sub(heap.stats_alloc_actual() as u64);
-    let untouched_is_served = state.ready * PAGE_SIZE >= bytes as u64 || state.touched == state.limit;
-    if left < bytes as u64 || !untouched_is_served {
+    if left < bytes as u64 || !state.serves((bytes as u64).div_ceil(PAGE_SIZE)) {
         return false;
     }
     let Ok(half) = Layout::from_size_align(bytes / 2, 1) else {

@@ -7,7 +7,7 @@ use abi::layout::PAGE_SIZE;
 use abi::mmu::{MmuUpdate, MmuextCommand, MmuextOp};
 use pv_kernel::addr::Pfn;
 use pv_kernel::machine::Tables;
-use pv_kernel::resident::pager::{self, HEAP_FLAGS, HEAP_POOL, KernelFault, PAGED_OUT, Pageable};
+use pv_kernel::resident::pager::{self, HEAP_FLAGS, HEAP_POOL, HeapState, KernelFault, PAGED_OUT, Pageable};
 use pv_kernel::resident::walk;
 use spin::Mutex;
 
@@ -28,17 +28,6 @@ struct Pager {
     pool: [Pfn; HEAP_POOL],
     ready: usize,
     counts: Counts,
-}
-
-/// How the heap stands, in pages.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HeapState {
-    /// Pages that are there.
-    pub(crate) touched: u64,
-    /// Frames that lie ready for others.
-    pub(crate) ready: u64,
-    /// How many pages there can be.
-    pub(crate) limit: u64,
 }
 
 static PAGER: Mutex<Option<Pager>> = Mutex::new(None);
@@ -76,21 +65,16 @@ pub(crate) fn open(tables: DirectTables, root: Pfn, heap_pages: u64) {
 
 /// How the heap stands.
 pub(crate) fn heap_state() -> HeapState {
-    PAGER
-        .lock()
-        .as_ref()
-        .map_or(HeapState::default(), |pager| HeapState {
-            touched: pager.counts.heap,
-            ready: pager.ready as u64,
-            limit: pager.pageable.heap_pages,
-        })
+    PAGER.lock().as_ref().map_or(HeapState::NONE, |pager| HeapState {
+        touched: pager.counts.heap,
+        ready: pager.ready as u64,
+        limit: pager.pageable.heap_pages,
+    })
 }
 
 /// How many more frames may lie ready for the heap.
 pub(crate) fn heap_wants() -> usize {
-    let state = heap_state();
-    let room = HEAP_POOL as u64 - state.ready;
-    room.min(state.limit.saturating_sub(state.touched + state.ready)) as usize
+    heap_state().wants() as usize
 }
 
 /// A frame for the heap.

@@ -1,7 +1,7 @@
 //! A process's descriptors: small numbers for open files.
 use crate::errno::Errno;
 use crate::fs::{PageStore, Vfs};
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 
 /// An open file, by its number in the table of all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,16 +26,26 @@ struct Descriptor {
 }
 
 /// The descriptors of a process. Each is a share of its open file.
-#[derive(Debug, Default)]
+///
+/// All their memory is there from the beginning: a process that has come to be can always have as many as it may.
+#[derive(Debug)]
 pub struct Descriptors {
-    places: Vec<Option<Descriptor>>,
+    places: Box<[Option<Descriptor>; MAX_DESCRIPTORS]>,
+}
+
+impl Default for Descriptors {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Descriptors {
     /// None.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { places: Vec::new() }
+    pub fn new() -> Self {
+        Self {
+            places: Box::new([None; MAX_DESCRIPTORS]),
+        }
     }
 
     fn place(&self, number: u64) -> Result<&Descriptor, Errno> {
@@ -143,7 +153,6 @@ impl Descriptors {
     /// Closes all of them.
     pub fn close_all(&mut self, vfs: &mut Vfs<'_>, store: &mut dyn PageStore, closed: &mut dyn FnMut(u32)) {
         self.close_where(vfs, store, closed, |_| true);
-        self.places = Vec::new();
     }
 
     fn close_where(
@@ -153,7 +162,7 @@ impl Descriptors {
         closed: &mut dyn FnMut(u32),
         wanted: impl Fn(&Descriptor) -> bool,
     ) {
-        for place in &mut self.places {
+        for place in self.places.iter_mut() {
             if let Some(descriptor) = place.take_if(|descriptor| wanted(descriptor))
                 && let Some(pipe) = vfs.close(descriptor.file, store).pipe
             {
@@ -164,14 +173,11 @@ impl Descriptors {
 
     fn free_from(&self, lowest: usize) -> Option<usize> {
         let mut numbers = lowest..MAX_DESCRIPTORS;
-        numbers.find(|number| self.places.get(*number).is_none_or(Option::is_none))
+        numbers.find(|number| self.places.get(*number).is_some_and(Option::is_none))
     }
 
     /// `number` is below [`MAX_DESCRIPTORS`].
     fn put(&mut self, number: usize, descriptor: Descriptor) {
-        if self.places.len() <= number {
-            self.places.resize(number + 1, None);
-        }
         if let Some(place) = self.places.get_mut(number) {
             *place = Some(descriptor);
         }

@@ -42,6 +42,40 @@ pub struct Pageable {
     pub heap_pages: u64,
 }
 
+/// How the heap stands, in pages.
+#[derive(Clone, Copy, Debug)]
+pub struct HeapState {
+    /// Pages that are there.
+    pub touched: u64,
+    /// Frames that lie ready for others.
+    pub ready: u64,
+    /// How many pages there can be.
+    pub limit: u64,
+}
+
+impl HeapState {
+    /// A heap that is not there yet.
+    pub const NONE: Self = Self {
+        touched: 0,
+        ready: 0,
+        limit: 0,
+    };
+
+    /// How many more frames may lie ready: a pool of them, and no more than there are pages to come.
+    #[must_use]
+    pub const fn wants(&self) -> u64 {
+        let room = (HEAP_POOL as u64).saturating_sub(self.ready);
+        let to_come = self.limit.saturating_sub(self.touched + self.ready);
+        if room < to_come { room } else { to_come }
+    }
+
+    /// Whether a frame lies ready for each of the next `pages` pages that are touched first, or for all that can be.
+    #[must_use]
+    pub const fn serves(&self, pages: u64) -> bool {
+        self.ready >= pages || self.touched + self.ready >= self.limit
+    }
+}
+
 /// What a page fault of ring 1 calls for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KernelFault {
@@ -131,5 +165,27 @@ mod tests {
             decide(&PAGEABLE, 0xffff_ffff_8000_3000, error::FETCH, 0),
             KernelFault::Bug
         );
+    }
+
+    #[test]
+    fn a_heap_whose_last_pages_all_have_their_frames_serves_whatever_can_be() {
+        let state = |touched, ready| HeapState {
+            touched,
+            ready,
+            limit: 1000,
+        };
+        for (touched, ready, wants) in [
+            (0, 0, 128),
+            (0, 100, 28),
+            (900, 40, 60),
+            (960, 40, 0),
+            (1000, 0, 0),
+        ] {
+            assert_eq!(state(touched, ready).wants(), wants, "{touched} {ready}");
+        }
+        assert!(state(0, 64).serves(64) && !state(0, 63).serves(64));
+        // Near its end there are not 64 pages to come.
+        assert!(state(960, 40).serves(64) && !state(960, 39).serves(64));
+        assert!(state(1000, 0).serves(64));
     }
 }

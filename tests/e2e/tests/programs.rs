@@ -242,6 +242,22 @@ fn a_fork_bomb_ends_and_all_is_as_before() {
     assert!(!lines_of(&outcome, "large").iter().any(starved));
 }
 
+/// Processes of which the kernel has much to keep fill its own heap. It refuses what takes more, lives through what takes
+/// some for a while, and has all of it to give when they have ended.
+#[test]
+fn a_kernel_whose_own_memory_runs_out_refuses_and_recovers() {
+    let test = "the_kernel_s_own_memory_runs_out";
+    let commands = [vec!["usertests", test], vec!["usertests", test], vec!["procs"]];
+    let outcome = Boot::qemu("heap", &domain("unix", "16M", "quiet", &commands)).must_be_good();
+    let lines = lines_of(&outcome, "unix");
+    let is_good = |line: &&String| line.as_str() == "usertests: 1 passed, 0 failed";
+    assert_eq!(lines.iter().filter(is_good).count(), 2, "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line == "procs: every process is its own"),
+        "{lines:#?}"
+    );
+}
+
 /// With most of its frames at the hypervisor a kernel has less for its programs; in the end it has all of them again.
 #[test]
 fn frames_go_to_the_hypervisor_and_come_back() {

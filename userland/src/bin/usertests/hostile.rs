@@ -1,10 +1,13 @@
 //! Arguments that no good program passes: bad pointers and descriptors to every call, huge sizes, calls that do not exist.
 use crate::check::{Check, Works, expect, same, tests};
 use crate::raw;
+use alloc::ffi::CString;
 use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 use userland::files::{self, File};
-use userland::{Errno, process};
+use userland::{Errno, process, signal};
 
 tests! {
     bad_pointers_to_files
@@ -16,6 +19,7 @@ tests! {
     names_that_end_in_nothing
     calls_that_do_not_exist
     random_calls_do_no_harm
+    the_kernel_s_own_memory_runs_out
 }
 
 fn all_fail(what: &str, call: impl Fn(usize) -> files::Result<usize>) -> Check {
@@ -26,7 +30,7 @@ fn all_fail(what: &str, call: impl Fn(usize) -> files::Result<usize>) -> Check {
 }
 
 /// A descriptor with something to read.
-fn zero() -> Result<File, alloc::string::String> {
+fn zero() -> Result<File, String> {
     File::open(b"/dev/zero", linux::O_RDWR).works("open")
 }
 
@@ -195,7 +199,7 @@ fn huge_sizes() -> Check {
 }
 
 /// The last page before nothing: its address.
-fn edge() -> Result<usize, alloc::string::String> {
+fn edge() -> Result<usize, String> {
     let start = process::map_anonymous(8192).works("mmap")? as usize;
     raw::call(linux::__NR_munmap, [start + 4096, 4096]).works("munmap")?;
     Ok(start)
@@ -325,4 +329,120 @@ fn random_calls_do_no_harm() -> Check {
         Ok(())
     })?;
     crate::check::ends_well(pid)
+}
+
+/// More children than this are not needed to find out.
+const CHILDREN: usize = 130;
+
+/// Makes the kernel keep as much about this process as it does of one: mappings that are not alike, descriptors.
+fn weigh_heavily() -> Check {
+    for index in 0..240 {
+        let start = process::map_anonymous(8192).works("mmap")? as usize;
+        let protection = [linux::PROT_NONE, linux::PROT_READ][index % 2] as usize;
+        raw::call(linux::__NR_mprotect, [start, 4096, protection]).works("mprotect")?;
+    }
+    raw::call(linux::__NR_dup2, [0, 255]).map(|_| ()).works("dup2")
+}
+
+/// What calls are made with when there is no more memory to be had.
+struct Ready {
+    base: CString,
+    link: CString,
+    maps: CString,
+    null: CString,
+    /// As long as an argument may be, or nearly so.
+    argument: CString,
+    /// A page that 1024 records each name a byte of, and 256 descriptors to be looked at, none of which is one.
+    buffer: usize,
+    vectors: Vec<[usize; 2]>,
+    polled: Vec<u64>,
+}
+
+impl Ready {
+    fn new(base: &[u8], link: &[u8]) -> Result<Self, String> {
+        const SIZE: usize = 0x1_0000;
+        let name = |bytes: &[u8]| CString::new(bytes).works("a name");
+        let buffer = process::map_anonymous(SIZE).works("mmap")? as usize;
+        (buffer..buffer + SIZE)
+            .step_by(4096)
+            .for_each(|page| raw::poke(page, 1));
+        Ok(Self {
+            base: name(base)?,
+            link: name(link)?,
+            maps: name(b"/proc/self/maps")?,
+            null: name(b"/dev/null")?,
+            argument: name(&[b'a'; 60_000])?,
+            buffer,
+            vectors: alloc::vec![[buffer, 1]; 1024],
+            polled: alloc::vec![u64::from(u32::MAX); 256],
+        })
+    }
+
+    /// Calls that take memory of the kernel's only while they last. They may be refused.
+    fn make_many_calls(&self) {
+        let at = |name: &CString| name.as_ptr() as usize;
+        let buffer = self.buffer;
+        let open = |name: &CString, flags: u32| raw::call(linux::__NR_open, [at(name), flags as usize, 0]);
+        let _ = raw::call(linux::__NR_stat, [at(&self.link), buffer]);
+        let _ = raw::call(linux::__NR_readlink, [at(&self.link), buffer, 4096]);
+        let _ = raw::call(linux::__NR_getcwd, [buffer, 4096]);
+        let _ = raw::call(linux::__NR_poll, [self.polled.as_ptr() as usize, 256, 0]);
+        for (name, number) in [
+            (&self.maps, linux::__NR_read),
+            (&self.base, linux::__NR_getdents64),
+        ] {
+            if let Ok(file) = open(name, linux::O_RDONLY) {
+                while raw::call(number, [file, buffer, 0x1_0000]).is_ok_and(|count| count > 0) {}
+                let _ = raw::call(linux::__NR_close, [file]);
+            }
+        }
+        if let Ok(null) = open(&self.null, linux::O_WRONLY) {
+            let vectors = self.vectors.as_ptr() as usize;
+            let _ = raw::call(linux::__NR_writev, [null, vectors, 1024]);
+            let _ = raw::call(linux::__NR_close, [null]);
+        }
+        let arguments = [at(&self.argument), 0];
+        let arguments = raw::address(&arguments);
+        let _ = raw::call(linux::__NR_execve, [at(&self.null), arguments, arguments]);
+        let _ = process::kill(process::id(), signal::SIGUSR1);
+    }
+}
+
+/// Children are made until there can be no more. All the kernel may do about it is to refuse.
+fn the_kernel_s_own_memory_runs_out() -> Check {
+    let base = crate::check::scratch("heavy");
+    files::make_directory(&base, 0o755).works("mkdir")?;
+    let link = files::join(&base, b"link");
+    let target = [link.as_slice(), &b"/x".repeat(1900)].concat();
+    files::symlink(&target, &link).works("symlink")?;
+    for index in 0..1000 {
+        files::link(&link, &files::join(&base, format!("{index}").as_bytes())).works("link")?;
+    }
+    let ready = Ready::new(&base, &link)?;
+    let mut children = Vec::with_capacity(CHILDREN);
+    crate::handlers::count(signal::SIGUSR1)?;
+    for _ in 0..CHILDREN {
+        let child = crate::check::child(|| {
+            // Whatever fails of it: the others are still to come.
+            let _ = weigh_heavily();
+            loop {
+                signal::suspend(signal::Set::EMPTY);
+            }
+        });
+        let Ok(child) = child else { break };
+        children.push(child);
+        process::give_way();
+    }
+    for _ in 0..3 {
+        ready.make_many_calls();
+    }
+    for child in children {
+        process::kill(child, signal::SIGKILL).works("kill")?;
+        process::wait(child, 0).works("wait4")?;
+    }
+    same(crate::handlers::counted(), 3, "how many signals came")?;
+    for name in userland::directory::names(&base).works("getdents64")? {
+        files::unlink(&files::join(&base, &name)).works("unlink")?;
+    }
+    files::remove_directory(&base).works("rmdir")
 }
