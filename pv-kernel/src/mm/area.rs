@@ -170,17 +170,29 @@ impl AreaMap {
         self.replace(areas)
     }
 
+    /// Adds an area in the place of whatever lies there.
+    ///
+    /// # Errors
+    /// [`AreaError::TooMany`].
+    pub fn put(&mut self, area: Area) -> Result<(), AreaError> {
+        let outside = self.outside(area.range);
+        self.replace(outside.chain([area]).collect())
+    }
+
     /// Takes away whatever lies in `range`.
     ///
     /// # Errors
     /// [`AreaError::TooMany`]: a hole in the middle would make one area two.
     pub fn remove(&mut self, range: PageRange) -> Result<(), AreaError> {
-        let outside = self
-            .areas
-            .iter()
-            .flat_map(|area| split(area, range).outside())
-            .collect();
+        let outside = self.outside(range).collect();
         self.replace(outside)
+    }
+
+    /// What there is outside of `range`.
+    fn outside(&self, range: PageRange) -> impl Iterator<Item = Area> {
+        self.areas
+            .iter()
+            .flat_map(move |area| split(area, range).outside())
     }
 
     /// Changes what the program may do in `range`.
@@ -298,6 +310,25 @@ mod tests {
         map.insert(area(0x20, 0x22, RW)).unwrap();
         assert_eq!(map.insert(area(0x21, 0x23, RW)), Err(AreaError::Overlaps));
         assert_eq!(map.as_slice().len(), 1);
+    }
+
+    #[test]
+    fn an_area_in_the_place_of_others_is_all_or_nothing() {
+        let mut map = AreaMap::new();
+        map.insert(area(0x20, 0x30, RW)).unwrap();
+        map.insert(area(0x32, 0x33, RW)).unwrap();
+        map.put(area(0x2f, 0x33, Protection::READ)).unwrap();
+        let expected = [area(0x20, 0x2f, RW), area(0x2f, 0x33, Protection::READ)];
+        assert_eq!(map.as_slice(), expected);
+        // Each second page, up to one below the limit; the hole and what is put into it would be one too many.
+        for page in map.as_slice().len()..MAX_AREAS - 1 {
+            map.insert(area(0x100 + 2 * page as u64, 0x101 + 2 * page as u64, RW))
+                .unwrap();
+        }
+        let before = map.clone();
+        let put = map.put(area(0x24, 0x25, Protection::READ));
+        assert_eq!(put, Err(AreaError::TooMany));
+        assert_eq!(map.as_slice(), before.as_slice());
     }
 
     #[test]

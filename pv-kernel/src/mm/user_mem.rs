@@ -357,15 +357,18 @@ impl<'a> UserMemory<'a> {
                 found.ok_or(Errno::NO_MEMORY)?
             }
         };
-        if matches!(place, Place::Fixed(_)) {
-            self.unmap(memory, frames, range)?;
-        }
-        self.areas.insert(Area {
+        let area = Area {
             range,
             protection,
             backing: Backing::Zero,
             purpose: Purpose::Mapping,
-        })?;
+        };
+        if matches!(place, Place::Fixed(_)) {
+            self.areas.put(area)?;
+            self.space.unmap(memory, frames, range);
+        } else {
+            self.areas.insert(area)?;
+        }
         Ok(range.start())
     }
 

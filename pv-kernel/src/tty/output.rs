@@ -11,7 +11,8 @@ use linux_raw_sys::general as linux;
 
 /// Most bytes of programs that wait to get out.
 const PENDING_MAX: usize = 4096;
-/// Most bytes of any kind: echo of a whole buffer of keys, erased characters included, fits.
+/// Most bytes of any kind: echo of a whole buffer of keys, erased characters included, fits. What a few keys can have shown
+/// beyond that, a long line again and again, is not.
 const ECHO_MAX: usize = PENDING_MAX + 64 * 1024;
 
 /// What waits to get out, and what is known of the terminal's last line.
@@ -53,6 +54,11 @@ impl Output {
     #[must_use]
     pub fn is_pending(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending.len()
     }
 
     /// Hands on as much as the console takes; whether that was all.
@@ -112,7 +118,9 @@ pub(super) struct Echo<'o> {
 
 impl Screen for Echo<'_> {
     fn show(&mut self, bytes: &[u8]) {
-        self.output.push(&self.termios, bytes);
+        if self.output.has_room_for_echo() {
+            self.output.push(&self.termios, bytes);
+        }
     }
 
     fn column(&self) -> usize {

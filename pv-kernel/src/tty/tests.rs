@@ -51,6 +51,41 @@ fn keys(minimum: u8, tenths: u8) -> Termios {
     termios
 }
 
+/// A console that takes nothing.
+struct Full(VecDeque<u8>);
+
+impl Terminal for Full {
+    fn write(&mut self, _: &[u8]) -> usize {
+        0
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> usize {
+        let count = buffer.len().min(self.0.len());
+        buffer
+            .iter_mut()
+            .zip(self.0.drain(..count))
+            .for_each(|(target, key)| *target = key);
+        count
+    }
+
+    fn wait_for_room(&mut self) {
+        panic!("nobody waits for echo");
+    }
+}
+
+#[test]
+fn a_long_line_that_is_shown_again_and_again_does_not_fill_the_kernel() {
+    let line = [b'x'; 4000];
+    let keys = line.into_iter().chain([0x12; 1000]);
+    let (mut tty, mut console) = (Tty::new(), Full(keys.collect()));
+    tty.poll(&mut console, 0, &mut |_| ());
+    assert!(
+        tty.output.pending_bytes() < 100_000,
+        "{}",
+        tty.output.pending_bytes()
+    );
+}
+
 #[test]
 fn reads_of_keys_wait_as_vmin_and_vtime_say() {
     let mut buffer = [0; 8];
