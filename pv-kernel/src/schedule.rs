@@ -1,8 +1,9 @@
 //! Whose turn it is, and for how long: round robin, a slice of time each.
 use crate::cause::Cause;
 use crate::kernel::{Kernel, Machine};
-use crate::proc::{Next, Process, Status, Turn};
+use crate::proc::{Next, Pid, Process, Status, Turn};
 use crate::signal::{Delivered, Info, Signal};
+use crate::wait::Restart;
 use alloc::boxed::Box;
 
 /// How long a process runs while others are ready.
@@ -91,6 +92,11 @@ impl<'a, M: Machine> Kernel<'a, M> {
                     process.turn = Turn::Repeat;
                     return self.processes.put_waiting(process, wait);
                 }
+                Next::Again => {
+                    process.turn = Turn::Repeat;
+                    self.processes.put_ready(process);
+                    return self.serve_events();
+                }
                 Next::Stop(signal) => return self.stop(process, signal),
                 Next::Pause(wait) => return self.processes.put_waiting(process, wait),
                 Next::End(end) => return self.exit(process, end),
@@ -119,15 +125,23 @@ impl<'a, M: Machine> Kernel<'a, M> {
         process.turn = Turn::Resume;
         match self.trap(process) {
             // What came before the call waits ends the waiting.
-            Next::Wait(wait) if self.has_signal(process) => {
-                let delivered = self.deliver(process, Some(wait.restart()));
-                match after(delivered) {
-                    Some(next) => next,
-                    None if process.turn == Turn::Repeat => Next::Wait(wait),
-                    None => Next::Resume,
-                }
+            next @ Next::Wait(wait) if self.has_signal(process) => {
+                self.interrupt(process, next, wait.restart())
+            }
+            Next::Again if self.has_signal(process) => {
+                self.interrupt(process, Next::Again, Restart::AsHandlerSays)
             }
             next => next,
+        }
+    }
+
+    /// Delivers signals to a process whose call is to be made again, as `unfinished` says, unless they end it.
+    fn interrupt(&mut self, process: &mut Process<'a>, unfinished: Next, restart: Restart) -> Next {
+        let delivered = self.deliver(process, Some(restart));
+        match after(delivered) {
+            Some(next) => next,
+            None if process.turn == Turn::Repeat => unfinished,
+            None => Next::Resume,
         }
     }
 
@@ -174,6 +188,17 @@ impl<'a, M: Machine> Kernel<'a, M> {
             self.signal(pid, Info::from_kernel(Signal::ALARM));
         }
         self.processes.wake_until(now_ns);
+    }
+
+    /// A handler of a process has got SIGALRM, or wants it again.
+    pub(crate) fn resume_alarm(&mut self, pid: Pid) {
+        let now_ns = self.machine.now_ns();
+        self.processes.resume_alarm(pid, now_ns);
+    }
+
+    /// Whether the turn of the process that is worked on is over, be there others or not. A call that may take long asks.
+    pub(crate) fn turn_is_over(&self) -> bool {
+        self.machine.now_ns() >= self.slice.end_ns
     }
 
     /// Nobody can go on: waits for the world.

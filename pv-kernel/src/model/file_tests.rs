@@ -8,6 +8,9 @@ const CLOSE: u64 = 3;
 const FSTAT: u64 = 5;
 const POLL: u64 = 7;
 const LSEEK: u64 = 8;
+const READV: u64 = 19;
+const WRITEV: u64 = 20;
+const KILL: u64 = 62;
 const SIGACTION: u64 = 13;
 const IOCTL: u64 = 16;
 const PREAD: u64 = 17;
@@ -114,6 +117,64 @@ fn a_write_that_does_not_fit_waits_on_the_way_and_is_one_write() {
         .filter(|result| (1000..=8192).contains(*result))
         .sum();
     assert_eq!(read, MANY as i64);
+}
+
+/// Steps that store `words` at `at`.
+fn words(at: u64, words: &[u64]) -> Vec<Step> {
+    let bytes = words.iter().flat_map(|word| word.to_le_bytes());
+    (at..)
+        .zip(bytes)
+        .map(|(at, byte)| Step::Store(at, byte))
+        .collect()
+}
+
+/// Bytes of a transfer that takes long.
+const LONG: u64 = 200 * 0x1000;
+
+/// A machine on which a page takes a tenth of a turn. Its program has a child that makes one transfer from or to
+/// /dev/zero, by the same page again and again, and does `steps` meanwhile.
+fn long_transfer(number: u64, steps: &[Step]) -> Outcome {
+    const PAGE: u64 = 0x10_0000_0000;
+    const BUFFERS: u64 = LONG / 0x1000;
+    let records: Vec<u64> = (0..BUFFERS).flat_map(|_| [PAGE + 0x1000, 0x1000]).collect();
+    let mut model = Model::new();
+    model.page_ns = 1_000_000;
+    let child = vec![call(number, &[3, PAGE, BUFFERS]), call(EXIT, &[7])];
+    model.steps.extend(text(0, "/dev/zero"));
+    model.steps.extend([
+        call(OPEN, &[path(0), 2]),
+        call(MMAP, &[PAGE, 0x2000, 3, 0x22, ANY, 0]),
+    ]);
+    model.steps.extend(words(PAGE, &records));
+    model.steps.push_back(Step::Fork(child));
+    model.steps.extend(steps.iter().cloned());
+    model
+        .steps
+        .extend([call(WAIT4, &[2, OUT, 0, 0]), Step::Expect(OUT + 2, 0)]);
+    run_with(model)
+}
+
+#[test]
+fn a_transfer_that_takes_long_is_one_transfer_and_others_have_their_turns_meanwhile() {
+    const GETPGRP: u64 = 111;
+    for number in [READV, WRITEV] {
+        let others = vec![call(GETPGRP, &[]); 50];
+        let results = long_transfer(number, &others).results;
+        let is_own = |result: &&u64| **result == 1;
+        let until_then = results.iter().take_while(|result| **result != LONG);
+        assert_eq!(until_then.filter(is_own).count(), 50, "{results:?}");
+        assert!(results.contains(&LONG));
+    }
+}
+
+#[test]
+fn a_transfer_that_takes_long_can_be_killed() {
+    for number in [READV, WRITEV] {
+        let sleep = words(OUT, &[0, 50_000_000]);
+        let steps = [sleep, vec![call(SLEEP, &[OUT, 0]), call(KILL, &[2, 9])]].concat();
+        let results = long_transfer(number, &steps).results;
+        assert!(!results.contains(&LONG), "{results:?}");
+    }
 }
 
 #[test]

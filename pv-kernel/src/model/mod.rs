@@ -89,6 +89,12 @@ pub(crate) struct Model {
     vectors: u8,
     heap_is_full: bool,
     now_ns: u64,
+    /// Time that the kernel takes for a page's bytes.
+    pub(crate) page_ns: u64,
+    /// How often the kernel has used a page's bytes since a program ran, and how often programs were interrupted since one
+    /// of them did a step.
+    pages_used: u64,
+    interrupted: u64,
     timer_ns: Option<u64>,
     keys_came: bool,
     /// What has been typed, and what will be typed while the kernel waits.
@@ -114,6 +120,9 @@ impl Model {
             vectors: 0,
             heap_is_full: false,
             now_ns: 0,
+            page_ns: 0,
+            pages_used: 0,
+            interrupted: 0,
             timer_ns: None,
             keys_came: false,
             typed: VecDeque::new(),
@@ -306,6 +315,9 @@ impl Memory for Model {
     fn page(&mut self, frame: Pfn) -> &mut Page {
         assert!(!self.pins.contains_key(&frame.0), "{frame:?} is a table");
         assert!(frame.0 >= FIRST_FREE);
+        self.now_ns += self.page_ns;
+        self.pages_used += 1;
+        assert!(self.pages_used < PATIENCE, "no program has its turn any more");
         &mut self.frames[frame.0 as usize]
     }
 
@@ -421,6 +433,8 @@ impl Clock for Model {
 
 /// What a full console takes after a while.
 const ROOM: usize = 100;
+/// What is taken for a kernel that goes round in circles: pages used, interrupts.
+const PATIENCE: u64 = 100_000;
 /// Time that a step takes.
 const STEP_NS: u64 = 1_000_000;
 /// The wall clock at system time 0.
@@ -558,12 +572,16 @@ impl Cpu for Model {
             self.program(context).next = None;
             self.results.push(context.rax);
         }
+        self.pages_used = 0;
         loop {
             self.now_ns += STEP_NS;
             if self.keys_came || self.timer_ns.is_some_and(|timer| timer <= self.now_ns) {
+                self.interrupted += 1;
+                assert!(self.interrupted < PATIENCE, "no program comes to do a step");
                 context.vector = EVENT_VECTOR;
                 return;
             }
+            self.interrupted = 0;
             let step = self.program(context).steps.pop_front();
             let step = step.unwrap_or(Step::Call(EXIT_GROUP, [0; 6]));
             match self.step(&step, context) {

@@ -3,6 +3,7 @@
 use super::tests::{DATA, EXIT, MapErrno, Outcome, READ, TEXT, call, run_model};
 use super::{Model, Step, WALL_CLOCK_NS};
 use crate::exec::elf::tests::{Load, file};
+use crate::mm::area::Access;
 use linux_raw_sys::general as linux;
 use proptest::prelude::*;
 
@@ -12,6 +13,7 @@ const SIGRETURN: u64 = 15;
 const PAUSE: u64 = 34;
 const NANOSLEEP: u64 = 35;
 const ALARM: u64 = 37;
+const SETITIMER: u64 = 38;
 const GETPID: u64 = 39;
 const WAIT4: u64 = 61;
 const KILL: u64 = 62;
@@ -27,6 +29,7 @@ const TERM: u64 = 15;
 const CHLD: u64 = 17;
 const CONT: u64 = 18;
 const STOP: u64 = 19;
+const SEGV: u64 = 11;
 const ALRM: u64 = 14;
 const ILL: u64 = 4;
 const HANDLER: u64 = TEXT + 2;
@@ -40,6 +43,12 @@ const SET_USR1: u64 = DATA + 128;
 const SET_EMPTY: u64 = DATA + 136;
 const SECOND: u64 = DATA + 144;
 const STACK: u64 = DATA + 160;
+const NOWHERE: u64 = DATA + 192;
+const NO_TIMER: u64 = DATA + 224;
+const MICROSECOND: u64 = DATA + 256;
+const SET_ALRM: u64 = DATA + 288;
+/// An address that no processor takes.
+const NON_CANONICAL: u64 = 1 << 63;
 /// Room for results.
 const ROOM: u64 = DATA + 0x800;
 const ALTERNATE: u64 = DATA + 0x4000;
@@ -54,6 +63,10 @@ fn program() -> Vec<u8> {
         action(HANDLER, linux::SA_ONSTACK),
         [1 << (USR1 - 1), 0, 1, 0],
         [ALTERNATE, 0, 0x2000, 0],
+        action(NON_CANONICAL, linux::SA_NODEFER | linux::SA_ONSTACK),
+        [0; 4],
+        [0, 1, 0, 1],
+        [1 << (ALRM - 1), 0, 0, 0],
     ];
     let data: Vec<u8> = words
         .concat()
@@ -140,6 +153,30 @@ fn a_fault_is_its_handler_s_affair() {
         "{}",
         outcome.printed
     );
+}
+
+#[test]
+fn a_handler_that_is_no_address_ends_its_process_instead_of_being_called_for_ever() {
+    // Each frame would lie below the one before, and the next one at the stack's top again.
+    let outcome = run(&[
+        on(SEGV, NOWHERE),
+        call(SIGALTSTACK, &[STACK, 0]),
+        Step::Touch(Access::Read, 8),
+    ]);
+    assert!(
+        outcome.printed.contains("null dereference"),
+        "{}",
+        outcome.printed
+    );
+    // Another signal's is a fault of its own, which has a handler that can be called.
+    let outcome = run(&[
+        on(SEGV, PLAIN),
+        on(USR1, NOWHERE),
+        call(KILL, &[1, USR1]),
+        Step::InHandler(SEGV),
+        call(EXIT, &[0]),
+    ]);
+    assert_eq!(outcome.printed, "");
 }
 
 #[test]
@@ -286,6 +323,67 @@ fn an_alarm_ends_a_pause() {
     ]);
     assert!(outcome.results.map_errno().contains(&-4));
     assert_eq!(outcome.results.last(), Some(&0));
+}
+
+/// Sets a timer whose signals come faster than the model's programs can do a step.
+fn restless() -> Step {
+    call(SETITIMER, &[0, MICROSECOND, 0])
+}
+
+#[test]
+fn a_timer_without_rest_stops_nobody() {
+    let blocked = [
+        on(ALRM, PLAIN),
+        call(SIGPROCMASK, &[0, SET_ALRM, 0, 8]),
+        restless(),
+    ];
+    let ignored = [on(ALRM, IGNORED), restless()];
+    for before in [blocked.as_slice(), &ignored] {
+        let child = [before, &[call(KILL, &[2, STOP])]].concat();
+        let steps = [
+            Step::Fork(child),
+            call(WAIT4, &[2, ROOM, 2, 0]),
+            Step::Expect(ROOM, 0x7f),
+            call(KILL, &[2, 9]),
+            call(WAIT4, &[2, ROOM, 0, 0]),
+            Step::Expect(ROOM, 9),
+        ];
+        assert_eq!(run(&steps).results.last(), Some(&2));
+        // Nor its own process, which has nothing to do about it.
+        let alone = [before, &vec![call(GETPID, &[]); 3]].concat();
+        assert_eq!(run(&alone).results.last(), Some(&1));
+    }
+}
+
+#[test]
+fn an_interval_timer_comes_again_when_its_signal_was_delivered() {
+    let outcome = run(&[
+        on(ALRM, PLAIN),
+        restless(),
+        Step::InHandler(ALRM),
+        Step::Return,
+        Step::InHandler(ALRM),
+        Step::Return,
+        Step::InHandler(ALRM),
+        call(SETITIMER, &[0, NO_TIMER, ROOM]),
+        // Its signal has come and is blocked: nothing is left of the time, and it would come again.
+        Step::Expect(ROOM + 8, 1),
+        Step::Expect(ROOM + 24, 0),
+    ]);
+    assert_eq!(outcome.printed, "");
+}
+
+#[test]
+fn a_timer_whose_signal_nobody_wanted_goes_on_when_somebody_does() {
+    let outcome = run(&[
+        on(ALRM, IGNORED),
+        restless(),
+        call(GETPID, &[]),
+        on(ALRM, PLAIN),
+        Step::InHandler(ALRM),
+        call(EXIT, &[0]),
+    ]);
+    assert_eq!(outcome.printed, "");
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub struct Process<'a> {
     pub files: ProcessFiles,
     /// Its program's arguments, as much as is kept of them, each with a NUL.
     pub arguments: Box<[u8]>,
-    /// Bytes that the call that waits has transferred already. It is kept while the call is made again and again.
+    /// Bytes that the call that waits, or takes long, has transferred already. It is kept while the call is made again and again.
     pub progress: u64,
     /// System time at which the call that waits gives up. It is kept while the call is made again and again.
     pub deadline_ns: Option<u64>,
@@ -82,6 +82,8 @@ pub enum Next {
     Yield,
     /// Its system call is made again then.
     Wait(Wait),
+    /// Its system call is made again after the others: it has taken long and is not done.
+    Again,
     /// It goes on then; its system call has been made.
     Pause(Wait),
     /// It is stopped, until it is told to go on.

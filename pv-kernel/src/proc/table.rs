@@ -70,12 +70,26 @@ pub enum News {
 }
 
 /// A timer that sends SIGALRM.
+///
+/// One that comes again rests until its signal has been delivered to a handler, as on Linux: so it takes time from nobody
+/// but its own process, however short its interval is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Alarm {
-    /// The system time of the next one.
+    /// The system time of the next one; while it rests, of the last one.
     pub at_ns: u64,
     /// Time between it and those that follow; 0: there are none.
     pub interval_ns: u64,
+    /// What it does.
+    pub phase: Phase,
+}
+
+/// What a timer does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Its time comes.
+    Running,
+    /// Its signal has been posted, and no handler has got it.
+    Resting,
 }
 
 /// Where a process's program comes from.
@@ -269,18 +283,27 @@ impl<'a> ProcessTable<'a> {
 
     /// Sets the timer of a process.
     pub fn set_alarm(&mut self, pid: Pid, alarm: Option<Alarm>) {
-        self.next_deadline_ns = earlier(self.next_deadline_ns, alarm.map(|alarm| alarm.at_ns));
+        self.next_deadline_ns = earlier(self.next_deadline_ns, alarm.and_then(Alarm::due_ns));
         if let Some(entry) = self.entry_mut(pid) {
             entry.alarm = alarm;
         }
     }
 
-    /// A process whose timer has come by `now_ns`; its timer goes on.
+    /// A process whose timer has come by `now_ns`; its timer rests.
     pub fn take_alarm(&mut self, now_ns: u64) -> Option<Pid> {
-        let due = |entry: &&mut Entry<'_>| entry.alarm.is_some_and(|alarm| alarm.at_ns <= now_ns);
-        let entry = self.entries.iter_mut().find(due)?;
-        entry.alarm = entry.alarm.and_then(|alarm| alarm.next(now_ns));
+        let due_ns = |entry: &Entry<'_>| entry.alarm.and_then(Alarm::due_ns);
+        let mut entries = self.entries.iter_mut();
+        let entry = entries.find(|entry| due_ns(entry).is_some_and(|due_ns| due_ns <= now_ns))?;
+        entry.alarm = entry.alarm.and_then(Alarm::rest);
         Some(entry.pid)
+    }
+
+    /// The timer of `pid` goes on, if it rests.
+    pub fn resume_alarm(&mut self, pid: Pid, now_ns: u64) {
+        let alarm = self.entry(pid).and_then(|entry| entry.alarm);
+        if let Some(alarm) = alarm.filter(|alarm| alarm.phase == Phase::Resting) {
+            self.set_alarm(pid, alarm.next(now_ns));
+        }
     }
 
     /// Everyone who waits for `channel` is ready.
@@ -296,7 +319,7 @@ impl<'a> ProcessTable<'a> {
                 State::Waiting(wait) => wait.until_ns(),
                 State::Running | State::Ready | State::Stopped(_) | State::Zombie(_) => None,
             };
-            earlier(wait, entry.alarm.map(|alarm| alarm.at_ns))
+            earlier(wait, entry.alarm.and_then(Alarm::due_ns))
         });
         self.next_deadline_ns = deadlines.fold(None, earlier);
     }
@@ -348,12 +371,25 @@ impl<'a> ProcessTable<'a> {
 }
 
 impl Alarm {
-    /// The timer after it has fired: the first of its times after `now_ns`.
+    /// When it fires next; nothing while it rests.
+    #[must_use]
+    pub fn due_ns(self) -> Option<u64> {
+        (self.phase == Phase::Running).then_some(self.at_ns)
+    }
+
+    /// The timer after it has fired; nothing if it does not come again.
+    fn rest(self) -> Option<Self> {
+        let phase = Phase::Resting;
+        (self.interval_ns > 0).then_some(Self { phase, ..self })
+    }
+
+    /// The timer after it has rested: the first of its times after `now_ns`.
     fn next(self, now_ns: u64) -> Option<Self> {
         let missed = now_ns.saturating_sub(self.at_ns).checked_div(self.interval_ns)?;
         let steps = self.interval_ns.saturating_mul(missed.saturating_add(1));
         Some(Self {
             at_ns: self.at_ns.saturating_add(steps),
+            phase: Phase::Running,
             ..self
         })
     }

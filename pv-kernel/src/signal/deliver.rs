@@ -7,6 +7,7 @@ use crate::signal::float;
 use crate::signal::frame::{self, FRAME_SIZE, Interrupted, Top};
 use crate::signal::{Action, Default, Handler, Info, Origin, Signal, SignalSet};
 use crate::wait::Restart;
+use abi::layout::is_canonical;
 use linux_raw_sys::general as linux;
 
 /// Bytes of `int 0x80` and of `syscall`: a call is made again by going back so far.
@@ -71,6 +72,9 @@ impl<'a, M: Machine> Kernel<'a, M> {
                     if self.enter_handler(process, address, &action, &info).is_err() {
                         return Delivered::Ends(no_stack(process));
                     }
+                    if info.signal == Signal::ALARM {
+                        self.resume_alarm(process.pid);
+                    }
                 }
                 (Handler::Ignore, _) | (_, Default::Ignore) => {}
                 // Nothing but a fault of its own ends the first process.
@@ -99,7 +103,8 @@ impl<'a, M: Machine> Kernel<'a, M> {
         let Handler::At(address) = action.handler else {
             return killed;
         };
-        if process.signals.blocked.has(signal) {
+        // A handler that is no address would fault before its first instruction, and be called for that.
+        if process.signals.blocked.has(signal) || !is_canonical(address) {
             return killed;
         }
         let code = match cause {

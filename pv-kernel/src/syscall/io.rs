@@ -1,7 +1,7 @@
 //! Reading and writing: `read`, `write` and their like, on files, pipes, devices and the terminal.
 //!
 //! A write that has to wait in the middle says so with what it has done so far in `process.progress`, and goes on from
-//! there when it is made again.
+//! there when it is made again. So does any transfer that takes longer than its process's turn.
 use super::segments::Segments;
 use super::{Arguments, Made, Stop};
 use crate::errno::Errno;
@@ -207,7 +207,7 @@ fn read_chunks<'a, M: Machine>(
     at: At,
     buffer: &mut [u8],
 ) -> Made {
-    let mut done = 0;
+    let mut done = process.progress;
     // An empty read is made too: it may be an error.
     loop {
         let wanted = segments.piece(done, buffer.len());
@@ -227,8 +227,18 @@ fn read_chunks<'a, M: Machine>(
         if count < wanted || done >= segments.length() || is_by_line(kernel, file) {
             break;
         }
+        give_way(kernel, process, done)?;
     }
     Ok(done)
+}
+
+/// Lets others have their turns when the process's own is over; the call goes on behind the first `done` bytes.
+fn give_way<M: Machine>(kernel: &Kernel<'_, M>, process: &mut Process<'_>, done: u64) -> Result<(), Stop> {
+    if !kernel.turn_is_over() {
+        return Ok(());
+    }
+    process.progress = done;
+    Err(Stop::Again)
 }
 
 /// Whether one read returns one line at most.
@@ -385,7 +395,12 @@ fn write_chunks<'a, M: Machine>(
                 write_some(kernel, process, file, bytes, at.after(done))
             });
         match written {
-            Ok(count) => done += count as u64,
+            Ok(count) => {
+                done += count as u64;
+                if done < segments.length() {
+                    give_way(kernel, process, done)?;
+                }
+            }
             Err(Stop::Wait(wait)) => {
                 process.progress = done;
                 return Err(Stop::Wait(wait));

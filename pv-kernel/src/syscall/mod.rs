@@ -34,6 +34,8 @@ enum Stop {
     Error(Errno),
     /// It is made again then.
     Wait(Wait),
+    /// It has taken long: it is made again after the others.
+    Again,
     /// It returns this value, but only then.
     Pause(u64, Wait),
     /// It returns 0 when others have had their turn.
@@ -74,6 +76,7 @@ pub fn dispatch<'a, M: Machine>(kernel: &mut Kernel<'a, M>, process: &mut Proces
         Ok(value) => (value, Next::Resume),
         Err(Stop::Error(errno)) => (errno.to_rax(), Next::Resume),
         Err(Stop::Wait(wait)) => return Next::Wait(wait),
+        Err(Stop::Again) => return Next::Again,
         Err(Stop::Pause(value, wait)) => (value, Next::Pause(wait)),
         Err(Stop::Yield) => (0, Next::Yield),
         Err(Stop::Replaced) => return Next::Resume,

@@ -38,6 +38,9 @@ pub(super) fn rt_sigaction<M: Machine>(
             && let Some(entry) = kernel.processes.entry_mut(process.pid)
         {
             entry.pending.drop_signal(signal);
+        } else if signal == Signal::ALARM {
+            // It may rest because nobody wanted its signal.
+            kernel.resume_alarm(process.pid);
         }
     }
     if old_at != 0 {

@@ -4,7 +4,7 @@ use crate::errno::Errno;
 use crate::exec::stack::CLOCK_TICKS;
 use crate::kernel::{Kernel, Machine};
 use crate::proc::Process;
-use crate::proc::table::Alarm;
+use crate::proc::table::{Alarm, Phase};
 use crate::wait::Wait;
 use linux_raw_sys::general as linux;
 
@@ -167,7 +167,11 @@ fn set_alarm<M: Machine>(
 ) -> (u64, u64) {
     let old = old_alarm(kernel, process);
     let at_ns = kernel.machine.now_ns().saturating_add(ns);
-    let alarm = (ns != 0).then_some(Alarm { at_ns, interval_ns });
+    let alarm = (ns != 0).then_some(Alarm {
+        at_ns,
+        interval_ns,
+        phase: Phase::Running,
+    });
     kernel.processes.set_alarm(process.pid, alarm);
     old
 }
@@ -176,7 +180,10 @@ fn old_alarm<M: Machine>(kernel: &Kernel<'_, M>, process: &Process<'_>) -> (u64,
     let alarm = kernel.processes.entry(process.pid).and_then(|entry| entry.alarm);
     let now_ns = kernel.machine.now_ns();
     alarm.map_or((0, 0), |alarm| {
-        (alarm.at_ns.saturating_sub(now_ns).max(1), alarm.interval_ns)
+        let left_ns = alarm
+            .due_ns()
+            .map_or(0, |due_ns| due_ns.saturating_sub(now_ns).max(1));
+        (left_ns, alarm.interval_ns)
     })
 }
 

@@ -20,6 +20,7 @@ tests! {
     registers_survive_a_handler
     sigreturn_with_hostile_frames
     handlers_in_handlers
+    a_handler_that_is_no_address
 }
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -452,4 +453,33 @@ fn handlers_in_handlers() -> Check {
     }
     process::kill(process::id(), signal::SIGUSR1).works("kill")?;
     same(COUNT.load(Ordering::Relaxed), 21, "how many came")
+}
+
+extern "C" fn ends_with_7(_: i32) {
+    process::exit(7);
+}
+
+/// A kernel must not call it again and again for the fault that the call itself is.
+fn a_handler_that_is_no_address() -> Check {
+    let pid = checked_child(|| {
+        // Below the alternate stack is memory too: it does not end there by itself.
+        let memory = process::map_anonymous(0x20000).works("mmap")? as usize;
+        let stack = [memory + 0x10000, 0, 0x4000];
+        raw::call(linux::__NR_sigaltstack, [raw::address(&stack), 0]).works("sigaltstack")?;
+        set(
+            signal::SIGSEGV,
+            raw::NON_CANONICAL,
+            linux::SA_NODEFER | linux::SA_ONSTACK,
+        )?;
+        raw::peek(raw::UNMAPPED);
+        Ok(())
+    })?;
+    ends(pid, Status::Killed(signal::SIGSEGV))?;
+    // Another signal's fault has a handler that can be called.
+    let pid = checked_child(|| {
+        set(signal::SIGSEGV, ends_with_7 as *const () as usize, 0)?;
+        set(signal::SIGUSR1, raw::NON_CANONICAL, 0)?;
+        process::kill(process::id(), signal::SIGUSR1).works("kill")
+    })?;
+    ends(pid, Status::Exited(7))
 }

@@ -16,6 +16,7 @@ tests! {
     many_sleep_at_once
     alarm_comes
     interval_timers_come_again
+    a_timer_without_rest_stops_nobody
     processor_time_is_counted
 }
 
@@ -132,6 +133,29 @@ fn interval_timers_come_again() -> Check {
     );
     same(result, Ok(0), "setitimer")?;
     same(old[1], 20_000, "the interval")
+}
+
+/// A timer whose signals come faster than anybody could take note of them takes time from its own process alone.
+fn a_timer_without_rest_stops_nobody() -> Check {
+    for action in [Action::Ignore, Action::Note] {
+        let pid = child(|| {
+            let timer = [0u64, 1, 0, 1];
+            let is_set = signal::set(signal::SIGALRM, action).is_ok()
+                && raw::call(linux::__NR_setitimer, [0, raw::address(&timer), 0]).is_ok();
+            if !is_set {
+                return 1;
+            }
+            loop {
+                process::give_way();
+            }
+        })?;
+        for _ in 0..10 {
+            time::sleep(Duration::from_millis(2)).works("nanosleep")?;
+        }
+        process::kill(pid, signal::SIGKILL).works("kill")?;
+        ends(pid, Status::Killed(signal::SIGKILL))?;
+    }
+    Ok(())
 }
 
 fn processor_time_is_counted() -> Check {
