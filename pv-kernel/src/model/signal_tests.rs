@@ -17,6 +17,7 @@ const SETITIMER: u64 = 38;
 const GETPID: u64 = 39;
 const WAIT4: u64 = 61;
 const KILL: u64 = 62;
+const SETPGID: u64 = 109;
 const SIGPENDING: u64 = 127;
 const SIGSUSPEND: u64 = 130;
 const SIGALTSTACK: u64 = 131;
@@ -29,6 +30,7 @@ const TERM: u64 = 15;
 const CHLD: u64 = 17;
 const CONT: u64 = 18;
 const STOP: u64 = 19;
+const TSTP: u64 = 20;
 const SEGV: u64 = 11;
 const ALRM: u64 = 14;
 const ILL: u64 = 4;
@@ -47,6 +49,8 @@ const NOWHERE: u64 = DATA + 192;
 const NO_TIMER: u64 = DATA + 224;
 const MICROSECOND: u64 = DATA + 256;
 const SET_ALRM: u64 = DATA + 288;
+const NESTING: u64 = DATA + 320;
+const SMALL_STACK: u64 = DATA + 352;
 /// An address that no processor takes.
 const NON_CANONICAL: u64 = 1 << 63;
 /// Room for results.
@@ -67,6 +71,8 @@ fn program() -> Vec<u8> {
         [0; 4],
         [0, 1, 0, 1],
         [1 << (ALRM - 1), 0, 0, 0],
+        action(HANDLER, linux::SA_ONSTACK | linux::SA_NODEFER),
+        [ALTERNATE, 0, 0x800, 0],
     ];
     let data: Vec<u8> = words
         .concat()
@@ -282,6 +288,41 @@ fn a_handler_runs_on_the_stack_it_was_given() {
         Step::Return,
         Step::ExpectStack(1 << 46, 1 << 47),
     ]);
+}
+
+#[test]
+fn an_alternate_stack_that_is_used_up_ends_the_program_although_there_is_memory_below() {
+    let outcome = run(&[
+        on(USR1, NESTING),
+        call(SIGALTSTACK, &[SMALL_STACK, 0]),
+        call(KILL, &[1, USR1]),
+        Step::InHandler(USR1),
+        Step::ExpectStack(ALTERNATE, ALTERNATE + 0x800),
+        call(KILL, &[1, USR1]),
+        Step::InHandler(USR1),
+    ]);
+    assert!(
+        outcome.printed.contains("killed by signal 11"),
+        "{}",
+        outcome.printed
+    );
+}
+
+#[test]
+fn who_nobody_could_make_go_on_is_not_stopped_by_the_terminal() {
+    let outcome = run(&[
+        call(KILL, &[1, TSTP]),
+        call(GETPID, &[]),
+        // Whose parent is of the same session and of another group is.
+        Step::Fork(vec![call(SETPGID, &[0, 0]), call(KILL, &[2, TSTP])]),
+        call(WAIT4, &[2, ROOM, 2, 0]),
+        Step::Expect(ROOM, 0x7f),
+        Step::Expect(ROOM + 1, 20),
+        call(KILL, &[2, CONT]),
+        call(WAIT4, &[2, ROOM, 0, 0]),
+    ]);
+    assert_eq!(outcome.printed, "");
+    assert_eq!(outcome.results.last(), Some(&2));
 }
 
 #[test]

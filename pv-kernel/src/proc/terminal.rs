@@ -64,7 +64,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
     }
 
     /// Whether nobody in `session` outside of `group` is a parent of one in it, so that nobody could make it go on.
-    fn is_orphaned(&self, group: Pid, session: Pid) -> bool {
+    pub(crate) fn is_orphaned(&self, group: Pid, session: Pid) -> bool {
         let entries = self.processes.entries();
         !entries
             .iter()

@@ -1,7 +1,7 @@
 //! Reading page tables (SDM vol. 3A, 4.5). Entries hold machine frames; the machine-to-pfn table leads back.
 use crate::addr::{Mfn, PageRange, Pfn};
 use crate::machine::Tables;
-use abi::layout::{PAGE_SHIFT, PAGE_SIZE};
+use abi::layout::{ENTRIES, PAGE_SHIFT, PAGE_SIZE};
 use abi::mmu::{MMU_NORMAL_PT_UPDATE, MmuUpdate, PTE_FRAME, PteFlags};
 use x86_64::VirtAddr;
 use x86_64::structures::paging::page_table::PageTableLevel;
@@ -104,7 +104,11 @@ pub fn first_leaf(memory: &impl Tables, root: Pfn, range: PageRange) -> Option<(
         if slot.level == 1 && slot.entry != 0 {
             return Some((address, slot));
         }
-        address = (address | (span(slot.level) - 1)) + 1;
+        // A program may have many tables with nothing in them: what follows is looked for a table at a time.
+        let table_start = address & !(span(slot.level + 1) - 1);
+        let next = memory.next_entry(slot.table, slot.index + 1, ENTRIES as u16);
+        let index = next.map_or(ENTRIES as u64, |(index, _)| u64::from(index));
+        address = table_start + index * span(slot.level);
     }
     None
 }
@@ -120,5 +124,64 @@ mod tests {
         assert_eq!(index(0xffff_ffff_8000_0000, 4), 511);
         assert_eq!(span(1), 4096);
         assert_eq!(span(4), 1 << 39);
+    }
+
+    /// Tables by number, 0 the root's, which count how often a walk begins.
+    #[derive(Default)]
+    struct Counted {
+        entries: std::collections::BTreeMap<(u64, u16), u64>,
+        walks: core::cell::Cell<u32>,
+    }
+
+    impl Tables for Counted {
+        fn mfn_of(&self, frame: Pfn) -> Mfn {
+            Mfn(frame.0)
+        }
+
+        fn pfn_of(&self, frame: Mfn) -> Pfn {
+            Pfn(frame.0)
+        }
+
+        fn entry(&self, table: Pfn, index: u16) -> u64 {
+            if table == Pfn(0) {
+                self.walks.update(|walks| walks + 1);
+            }
+            self.entries.get(&(table.0, index)).copied().unwrap_or(0)
+        }
+
+        fn next_entry(&self, table: Pfn, index: u16, end: u16) -> Option<(u16, u64)> {
+            let mut entries = self.entries.range((table.0, index)..(table.0, end));
+            entries.next().map(|((_, index), entry)| (*index, *entry))
+        }
+
+        fn mmu_update(&mut self, _: &[MmuUpdate]) {}
+
+        fn mmuext(&mut self, _: &[abi::mmu::MmuextOp]) {}
+    }
+
+    #[test]
+    fn tables_with_nothing_in_them_are_passed_over() {
+        const TABLES: u64 = 200;
+        let mut tables = Counted::default();
+        let flags = PteFlags::PRESENT;
+        let mut link = |table: u64, index: u64, to: u64| {
+            let entry = entry_for(&Counted::default(), Pfn(to), flags);
+            tables.entries.insert((table, index as u16), entry);
+        };
+        link(0, 0, 1);
+        link(1, 0, 2);
+        // A program that has used each 2 MiB of addresses once; only the last page is there still.
+        (0..TABLES).for_each(|index| link(2, index, 10 + index));
+        link(10 + TABLES - 1, 77, 5000);
+        let last = (TABLES - 1) * span(2) + 77 * PAGE_SIZE;
+        let all = PageRange::new(0x1_0000, crate::addr::USER_END).unwrap();
+        let found = first_leaf(&tables, Pfn(0), all).map(|(address, _)| address);
+        assert_eq!(found, Some(last));
+        let walks = tables.walks.replace(0);
+        assert!(walks <= TABLES as u32 + 1, "{walks} walks");
+        let below = PageRange::new(0x1_0000, last).unwrap();
+        assert!(first_leaf(&tables, Pfn(0), below).is_none());
+        let above = PageRange::new(last + PAGE_SIZE, crate::addr::USER_END).unwrap();
+        assert!(first_leaf(&tables, Pfn(0), above).is_none());
     }
 }

@@ -79,6 +79,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
                 (Handler::Ignore, _) | (_, Default::Ignore) => {}
                 // Nothing but a fault of its own ends the first process.
                 (Handler::Default, _) if self.is_init(process.pid) => {}
+                (Handler::Default, Default::Stop) if self.cannot_stop(process, info.signal) => {}
                 (Handler::Default, Default::Stop) => return Delivered::Stops(info.signal),
                 (Handler::Default, Default::End) => {
                     return Delivered::Ends(End::Signalled {
@@ -88,6 +89,12 @@ impl<'a, M: Machine> Kernel<'a, M> {
                 }
             }
         }
+    }
+
+    /// Whether a process goes on although `signal` stops others: nobody is there who could make it go on (POSIX, 2.4.3).
+    fn cannot_stop(&self, process: &Process<'a>, signal: Signal) -> bool {
+        let entry = self.processes.entry(process.pid);
+        signal != Signal::STOP && entry.is_some_and(|entry| self.is_orphaned(entry.group, entry.session))
     }
 
     /// A fault of the process: its handler's affair, or its end.

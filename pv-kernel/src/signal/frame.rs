@@ -78,17 +78,24 @@ pub struct Frame {
 }
 
 /// Lays out the frame for a handler that is told `info`, returns to `restorer`, and whose stack begins at `top`; nothing if
-/// there is no room below it.
+/// there is no room below it, on the alternate stack if it is that one.
 #[must_use]
 pub fn build(interrupted: &Interrupted<'_>, info: &Info, restorer: u64, top: Top) -> Option<Frame> {
-    let top = match top {
-        Top::Interrupted => interrupted.context.rsp.checked_sub(RED_ZONE)?,
-        Top::Alternate(stack) => stack.start.checked_add(stack.size)?,
+    let rsp = interrupted.context.rsp;
+    let (top, alternate) = match top {
+        Top::Interrupted => {
+            let alternate = interrupted.stack.filter(|stack| stack.contains(rsp));
+            (rsp.checked_sub(RED_ZONE)?, alternate)
+        }
+        Top::Alternate(stack) => (stack.start.checked_add(stack.size)?, Some(stack)),
     };
     let vectors = vector_bytes(interrupted.vectors, interrupted.layout);
     let vectors_at = top.checked_sub(vectors.len() as u64)? & !63;
     // As if the handler had been called: 8 off a multiple of 16.
     let address = (vectors_at.checked_sub(FRAME_SIZE as u64)? & !15).checked_sub(8)?;
+    if alternate.is_some_and(|stack| !stack.contains(address)) {
+        return None;
+    }
 
     let mut bytes = alloc::vec![0; (vectors_at - address) as usize];
     put(&mut bytes, 0, restorer);

@@ -13,6 +13,7 @@ tests! {
     a_handler_blocks_its_own_signal
     a_handler_comes_once_when_told_so
     a_handler_on_its_own_stack
+    a_stack_of_its_own_that_is_used_up
     a_fault_is_told_with_its_address
     a_fault_that_is_ignored_ends_the_process
     calls_end_with_eintr
@@ -195,6 +196,26 @@ extern "C" fn ends_with_address(number: i32, info: *const u64, _: *mut u64) {
     let is_right = info_word(info, 2) == ADDRESS.load(Ordering::Relaxed) && number == signal::SIGSEGV as i32;
     let code = info_word(info, 1) as u32;
     process::exit(if is_right { code as i32 } else { 99 })
+}
+
+extern "C" fn raises_again(number: i32) {
+    let _ = process::kill(process::id(), number as u32);
+}
+
+/// Below it there is memory that is not the stack's: a frame there would destroy it.
+fn a_stack_of_its_own_that_is_used_up() -> Check {
+    let pid = checked_child(|| {
+        let memory = process::map_anonymous(0x40000).works("mmap")? as usize;
+        let stack = [memory + 0x3_0000, 0, 0x4000];
+        raw::call(linux::__NR_sigaltstack, [raw::address(&stack), 0]).works("sigaltstack")?;
+        set(
+            signal::SIGUSR1,
+            raises_again as *const () as usize,
+            linux::SA_ONSTACK | linux::SA_NODEFER,
+        )?;
+        process::kill(process::id(), signal::SIGUSR1).works("kill")
+    })?;
+    ends(pid, Status::Killed(signal::SIGSEGV))
 }
 
 fn a_fault_is_told_with_its_address() -> Check {

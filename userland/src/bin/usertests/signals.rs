@@ -15,6 +15,7 @@ tests! {
     kill_has_rules
     kill_reaches_groups
     stop_and_continue
+    a_group_without_a_parent_is_not_stopped_from_the_terminal
     a_stopped_process_can_be_killed
     sigchld_comes
     ignoring_sigchld_reaps
@@ -169,6 +170,18 @@ fn stop_and_continue() -> Check {
         process::kill(pid, signal::SIGCONT).works("continue")?;
     }
     files::write_all(writer.fd(), b"x").works("write")?;
+    ends_well(pid)
+}
+
+/// Nobody of its session could make it go on.
+fn a_group_without_a_parent_is_not_stopped_from_the_terminal() -> Check {
+    let pid = checked_child(|| {
+        process::new_session().works("setsid")?;
+        for number in [signal::SIGTSTP, signal::SIGTTIN, signal::SIGTTOU] {
+            process::kill(process::id(), number).works("kill")?;
+        }
+        Ok(())
+    })?;
     ends_well(pid)
 }
 
