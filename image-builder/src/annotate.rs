@@ -7,6 +7,7 @@ use crate::symbols::{self, Function};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use xen_lite::console::text::Safe;
 
 /// How the hypervisor's own lines begin.
 const OWN: &str = "(xen-lite) ";
@@ -92,7 +93,8 @@ impl Annotator {
             if !found.is_named
                 && let Some((name, offset)) = self.name(elf, address)
             {
-                let offset = offset + (found.address - address);
+                let offset = offset.wrapping_add(found.address.wrapping_sub(address));
+                let name = Safe(name.as_bytes());
                 text.push_str(&format!(" <{name}+{offset:#x}>"));
             }
             if let Some(place) = self.place(elf, address) {

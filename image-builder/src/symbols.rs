@@ -3,6 +3,7 @@
 use abi::symbols::{Header, MAGIC, Symbol};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Display, Write};
 
 /// Names are cut after so many bytes: the hypervisor shows no more.
 const MAX_NAME: usize = 64;
@@ -84,9 +85,31 @@ impl Rank {
 
 /// A name as its author wrote it, without the hash behind it, and not too long.
 fn readable(name: &str) -> String {
-    let full = format!("{:#}", rustc_demangle::demangle(name));
-    let cut = full.floor_char_boundary(MAX_NAME);
-    full.get(..cut).unwrap_or_default().to_owned()
+    cut(&rustc_demangle::demangle(name))
+}
+
+/// The beginning of what something shows. No more of it is made: a few bytes of a mangled name can stand for a megabyte.
+fn cut(name: &impl Display) -> String {
+    let mut beginning = Beginning(String::new());
+    // The end of the room is no mistake.
+    let _ = write!(beginning, "{name:#}");
+    beginning.0
+}
+
+/// Takes [`MAX_NAME`] bytes, and what would begin another one no more.
+struct Beginning(String);
+
+impl Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let fits = text.get(..text.floor_char_boundary(MAX_NAME - self.0.len()));
+        let fits = fits.unwrap_or_default();
+        self.0.push_str(fits);
+        if fits.len() == text.len() {
+            Ok(())
+        } else {
+            Err(fmt::Error)
+        }
+    }
 }
 
 /// The boot module that `abi::symbols` describes.
@@ -141,6 +164,20 @@ mod tests {
         assert_eq!(readable("_start"), "_start");
         assert_eq!(readable(&"\u{e4}".repeat(40)).chars().count(), 32);
         assert_eq!(readable(&format!("a{}", "\u{e4}".repeat(40))).len(), 63);
+    }
+
+    #[test]
+    fn no_more_of_a_name_is_made_than_is_kept() {
+        struct Endless;
+        impl Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("abc")?;
+                }
+            }
+        }
+        let name = cut(&Endless);
+        assert_eq!((name.len(), &name[60..]), (MAX_NAME, "abca"));
     }
 
     #[test]
