@@ -1,4 +1,5 @@
 //! The two directions of a console: bytes cut into lines, and input fed to the emulator.
+use crate::dialogue::Turn;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ pub enum Input {
     Bytes(Vec<u8>),
     /// Our own standard input to its end.
     Stdin,
+    /// What somebody types who waits for what is shown; the end is not typed.
+    Dialogue(Vec<Turn>),
 }
 
 /// When feeding begins.

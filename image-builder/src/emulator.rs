@@ -1,5 +1,6 @@
 //! Runs an emulator: feeds its console, collects both serial ports, watches the time, and leaves no process behind.
 use crate::console::{FeedFrom, Input, Lines, POLL, feed};
+use crate::dialogue::Talk;
 use crate::machine_line::{MachineLine, PREFIX};
 use crate::setup::find_program;
 use crate::verdict::Stop;
@@ -8,9 +9,10 @@ use anyhow::{Context, Result};
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -174,14 +176,16 @@ pub fn run(run: &Run, mut said: impl FnMut(Said)) -> Result<End> {
     let (sender, chunks) = mpsc::channel();
     let is_over = Arc::new(AtomicBool::new(false));
     let readers = start_readers(run, &mut child.0, &is_over, sender);
-    let mut start_feeding = match &run.console {
-        ConsoleEnd::Pipes { input, from } => start_feeder(&mut child.0, input.clone(), *from),
-        _ => None,
-    };
+    let (mut start_feeding, mut talk) = start_typing(&mut child.0, &run.console);
     let (mut console, mut machine) = (Lines::default(), MachinePort::default());
     let limit = Cell::new(run.limit);
     let mut take = |chunk: Chunk| match chunk {
-        Chunk::Console(bytes) => console.push(&bytes, |line| said(Said::Console(line.to_vec()))),
+        Chunk::Console(bytes) => {
+            if let Some(talk) = &mut talk {
+                talk.hear(&bytes);
+            }
+            console.push(&bytes, |line| said(Said::Console(line.to_vec())));
+        }
         Chunk::Machine(bytes) => machine.push(&bytes, |line| {
             if line.is_event("start") {
                 start_feeding = None; // dropping the sender is the signal
@@ -201,6 +205,9 @@ pub fn run(run: &Run, mut said: impl FnMut(Said)) -> Result<End> {
             Err(RecvTimeoutError::Disconnected) => thread::sleep(POLL),
         }
         if let Some(status) = child.0.try_wait().context("cannot wait for the emulator")? {
+            if let Some(signal) = status.signal() {
+                stop = Stop::Crashed(signal);
+            }
             break status;
         }
         let elapsed = started.elapsed();
@@ -221,6 +228,11 @@ pub fn run(run: &Run, mut said: impl FnMut(Said)) -> Result<End> {
         let _ = reader.join();
     }
     console.finish(|line| said(Said::Console(line.to_vec())));
+    if let Some(awaited) = talk.as_ref().and_then(Talk::awaited) {
+        said(Said::Console(
+            format!("image-builder: nothing was typed, for {awaited:?} did not come").into(),
+        ));
+    }
     Ok(End {
         stop,
         status,
@@ -328,23 +340,31 @@ impl Terminal {
     }
 }
 
+/// Who types at the console: what starts feeding when it is dropped, or somebody who listens.
+fn start_typing(child: &mut Child, console: &ConsoleEnd) -> (Option<Sender<()>>, Option<Talk>) {
+    let (ConsoleEnd::Pipes { input, from }, Some(to)) = (console, child.stdin.take()) else {
+        return (None, None);
+    };
+    match input {
+        Input::Bytes(bytes) => (Some(start_feeder(Cursor::new(bytes.clone()), to, *from)), None),
+        Input::Stdin => (Some(start_feeder(io::stdin(), to, *from)), None),
+        Input::Dialogue(turns) => (None, Some(Talk::start(turns.clone(), to))),
+    }
+}
+
 /// Feeds in a thread of its own, which waits for the returned sender to be dropped.
 ///
 /// The thread is never joined: it may wait for a user who types nothing more.
-fn start_feeder(child: &mut Child, input: Input, from: FeedFrom) -> Option<Sender<()>> {
-    let to = child.stdin.take()?;
+fn start_feeder(input: impl Read + Send + 'static, to: ChildStdin, from: FeedFrom) -> Sender<()> {
     let (signal, start) = mpsc::channel::<()>();
     thread::spawn(move || {
         if from == FeedFrom::Start {
             let _ = start.recv();
         }
         // The emulator may end before it has read everything: that is its affair.
-        let _ = match input {
-            Input::Bytes(bytes) => feed(bytes.as_slice(), to),
-            Input::Stdin => feed(io::stdin(), to),
-        };
+        let _ = feed(input, to);
     });
-    Some(signal)
+    signal
 }
 
 /// Sends on what comes out of a pipe, to its end.
@@ -390,6 +410,7 @@ fn follow(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialogue::Turn;
 
     fn shell(script: &str, input: Input, limit: Duration) -> (End, Vec<String>, Vec<MachineLine>) {
         let port = tempfile::NamedTempFile::new().unwrap();
@@ -429,11 +450,28 @@ mod tests {
     }
 
     #[test]
+    fn an_emulator_that_a_signal_ended_is_no_machine_that_stopped() {
+        let (end, ..) = shell("kill -SEGV $$", Input::Bytes(Vec::new()), LONG);
+        assert_eq!(end.stop, Stop::Crashed(11));
+    }
+
+    #[test]
     fn input_waits_for_the_start_and_arrives_whole() {
         // A line that came before the start is read by the first `read`, which must time out instead.
         let script = "echo ready; echo 'xen-lite: event=start' >> COM2; head -c 7 | od -An -tx1";
         let (_, console, _) = shell(script, Input::Bytes(b"hello\n".to_vec()), LONG);
         assert_eq!(console, ["ready", " 68 65 6c 6c 6f 0a 04"]);
+    }
+
+    #[test]
+    fn somebody_types_when_something_has_been_shown() {
+        let turns = || vec![Turn::new("name? ", "me\n"), Turn::new("sure? ", "yes\n")];
+        let script = "printf 'name? '; read name; printf 'sure? '; read answer; echo $name $answer";
+        let (_, console, _) = shell(script, Input::Dialogue(turns()), LONG);
+        assert_eq!(console, ["name? sure? me yes"]);
+        let (_, console, _) = shell("printf 'name? '; read name", Input::Dialogue(turns()), LONG);
+        let last = "image-builder: nothing was typed, for \"sure? \" did not come";
+        assert_eq!(console.last().map(String::as_str), Some(last));
     }
 
     #[test]

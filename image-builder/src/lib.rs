@@ -19,6 +19,7 @@ pub mod c_kernel;
 pub mod cli;
 pub mod cmd;
 pub mod console;
+pub mod dialogue;
 pub mod elf;
 pub mod emulator;
 pub mod grub;

@@ -10,6 +10,7 @@
 use crate::annotate::{Annotator, Executables};
 use crate::bochs;
 use crate::console::{FeedFrom, Input, tail};
+use crate::dialogue::Turn;
 use crate::emulator::{self, CommandLine, ConsoleEnd, Machine, Run, Said};
 use crate::image;
 use crate::machine_line::MachineLine;
@@ -166,6 +167,13 @@ impl Options {
     #[must_use]
     pub fn typing(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.keys = Keys::Fed(Input::Bytes(bytes.into()), FeedFrom::Start);
+        self
+    }
+
+    /// The same with somebody at the console who waits for what it shows.
+    #[must_use]
+    pub fn talking(mut self, turns: Vec<Turn>) -> Self {
+        self.keys = Keys::Fed(Input::Dialogue(turns), FeedFrom::Start);
         self
     }
 

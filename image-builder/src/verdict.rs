@@ -9,6 +9,8 @@ use std::time::Duration;
 pub enum Stop {
     /// The emulator ended by itself.
     Ended,
+    /// A signal ended it that was not ours: a defect of its own (SIGSEGV, SIGABRT), or somebody's kill.
+    Crashed(i32),
     /// It was stopped at its time limit.
     TimedOut(Duration),
     /// The user interrupted it.
@@ -171,6 +173,7 @@ fn how_it_stopped(manifest: &Manifest, lines: &[MachineLine], stop: Stop) -> Opt
     let has_ended = lines.iter().any(|line| line.is_event("end"));
     let until = match stop {
         Stop::Ended => "the machine stopped".to_owned(),
+        Stop::Crashed(signal) => format!("the emulator itself was ended by signal {signal}"),
         Stop::TimedOut(limit) => format!("the time limit of {} s was reached", limit.as_secs()),
         Stop::Interrupted => "the run was interrupted".to_owned(),
     };
@@ -224,6 +227,15 @@ mod tests {
         let mut failures = failures(rest, lines, Stop::Ended);
         assert_eq!(failures.len(), 1, "{failures:?}");
         failures.remove(0)
+    }
+
+    #[test]
+    fn an_emulator_that_crashed_is_told_from_a_machine_that_stopped() {
+        let crashed = failures("", &[START], Stop::Crashed(11));
+        let what = "the emulator itself was ended by signal 11 before these domains had ended: a";
+        assert!(crashed.iter().any(|failure| failure == what), "{crashed:?}");
+        let all = [START, OFF, FRAMES, CLEAN, END];
+        assert_eq!(failures("", &all, Stop::Crashed(6)).len(), 1);
     }
 
     #[test]

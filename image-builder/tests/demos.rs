@@ -44,14 +44,17 @@ fn what_is_piped_to_the_cat_demo_comes_back_through_ring_3() {
 }
 
 #[test]
-fn the_default_demo_runs_its_programs() {
-    let output = image_builder(
-        &["run", "--headless", "--timeout", "120"],
-        "to the default demo\n",
-    );
+fn the_default_demo_is_a_shell_in_ring_3() {
+    let arguments = ["run", "--headless", "--timeout", "120"];
+    let output = image_builder(&arguments, "echo to the default demo | wc -w\nuname\n");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert!(text(&output).contains("hello from ring 3"), "{}", text(&output));
-    assert!(text(&output).contains("to the default demo"), "{}", text(&output));
+    for line in ["[web] 4", "[web] Linux"] {
+        let text = text(&output);
+        assert!(text.lines().any(|said| said.trim_end() == line), "{line}: {text}");
+    }
+    let output = image_builder(&arguments, "exit 3\n");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("code=3"), "{}", text(&output));
 }
 
 #[test]

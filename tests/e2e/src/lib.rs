@@ -9,6 +9,7 @@
 pub mod fuzz;
 
 use guests::catalogue::{self, End};
+use image_builder::dialogue::Turn;
 use image_builder::emulator::Machine;
 use image_builder::qemu::{Clock, Firmware};
 use image_builder::scene::{Options, Outcome, Scene};
@@ -142,6 +143,14 @@ impl Boot {
     #[must_use]
     pub fn typing(mut self, keys: &str) -> Self {
         self.options = self.options.typing(keys);
+        self
+    }
+
+    /// With somebody at the console who waits for a text before they type: pairs of these.
+    #[must_use]
+    pub fn talking(mut self, turns: &[(&str, &str)]) -> Self {
+        let turns = turns.iter().map(|(after, keys)| Turn::new(after, keys));
+        self.options = self.options.talking(turns.collect());
         self
     }
 

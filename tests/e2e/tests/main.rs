@@ -20,6 +20,7 @@ mod programs;
 mod rows;
 mod scheduling;
 mod shell;
+mod survival;
 
 #[test]
 fn every_file_of_tests_is_a_part_of_this_program() {

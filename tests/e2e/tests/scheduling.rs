@@ -8,26 +8,26 @@ const MS: u64 = 1_000_000;
 
 /// What a domain of the guest `worker` said at its end.
 #[derive(Clone, Copy, Debug)]
-struct Report {
+pub(crate) struct Report {
     /// What its whole pieces of work take, in nanoseconds.
     worked: u64,
     /// How long it ran.
     virtual_time: u64,
     /// The longest time for one piece of work, others' turns included.
-    longest: u64,
+    pub(crate) longest: u64,
 }
 
 impl Report {
     /// How much of the time that it ran was its own work.
-    fn rate(self) -> f64 {
+    pub(crate) fn rate(self) -> f64 {
         self.worked as f64 / self.virtual_time as f64
     }
 }
 
 /// From when to when work counts, in milliseconds of system time.
-struct Span {
-    from: u64,
-    until: u64,
+pub(crate) struct Span {
+    pub(crate) from: u64,
+    pub(crate) until: u64,
 }
 
 impl Span {
@@ -36,7 +36,7 @@ impl Span {
     }
 
     /// A domain that works in this span.
-    fn worker(&self, name: &str, weight: u32, mode: &str) -> String {
+    pub(crate) fn worker(&self, name: &str, weight: u32, mode: &str) -> String {
         let Self { from, until } = self;
         format!(
             "
@@ -50,7 +50,7 @@ impl Span {
         )
     }
 
-    fn share(&self, report: Report) -> f64 {
+    pub(crate) fn share(&self, report: Report) -> f64 {
         report.worked as f64 / self.ns() as f64
     }
 }
@@ -60,7 +60,7 @@ fn reports(name: &str, scene: &str) -> BTreeMap<String, Report> {
     reports_of(&Boot::qemu(name, scene).counting().must_be_good())
 }
 
-fn reports_of(outcome: &Outcome) -> BTreeMap<String, Report> {
+pub(crate) fn reports_of(outcome: &Outcome) -> BTreeMap<String, Report> {
     let parse = |line: &str| {
         let (name, rest) = line.trim_end().strip_prefix('[')?.split_once("] worked ")?;
         let (worked, rest) = rest.split_once(" ns, virtual ")?;

@@ -424,5 +424,10 @@ fn is_function_name(simple: &Simple) -> bool {
     let [word] = simple.words.as_slice() else {
         return false;
     };
-    simple.assignments.is_empty() && simple.redirects.is_empty() && word.plain().is_some_and(is_name)
+    // More than names, as in bash: `:` and `my-function` too.
+    let is_fit = |name: &[u8]| {
+        name.iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.:".contains(byte))
+    };
+    simple.assignments.is_empty() && simple.redirects.is_empty() && word.plain().is_some_and(is_fit)
 }

@@ -145,7 +145,9 @@ fn lines_are_edited_recalled_and_completed() {
     session.wait_for("% ");
     session.press("half a line\x03");
     session.wait_for("^C\r\n% ");
-    session.press("exit 5\r");
+    session.press(":() { echo function; }; :\r");
+    session.wait_for("\r\nfunction\r\n");
+    session.line("exit 5");
     assert_eq!(session.end().0, 5);
 }
 

@@ -117,10 +117,14 @@ fn loses_stack(at: u64) -> bool {
 const LENGTH: usize = 24;
 
 /// What TCG takes for a promotion: `mov ss, r/m` and `lss` of a null selector; `iret`, which may enter virtual-8086 mode with
-/// interrupts off. And prefixes of vector instructions, for its translator ends QEMU at some that it does not know.
+/// interrupts off. And prefixes of vector instructions and the two maps of three-byte opcodes (0F 38, 0F 3A): its translator
+/// ends QEMU at some that it does not know, and at some that have a vector form alone (0F 38 0C).
 fn fools_tcg(bytes: &[u8]) -> bool {
-    let loads_ss = |pair: &[u8]| (pair[0] == 0x8e && pair[1] & 0x38 == 0x10) || pair == [0x0f, 0xb2];
-    bytes.windows(2).any(loads_ss) || bytes.iter().any(|byte| matches!(byte, 0xcf | 0xc4 | 0xc5))
+    let fools = |pair: &[u8]| {
+        let loads_ss = pair[0] == 0x8e && pair[1] & 0x38 == 0x10;
+        loads_ss || matches!(pair, [0x0f, 0xb2 | 0x38 | 0x3a])
+    };
+    bytes.windows(2).any(fools) || bytes.iter().any(|byte| matches!(byte, 0xcf | 0xc4 | 0xc5))
 }
 
 /// Random bytes, behind a beginning that random bytes seldom have.

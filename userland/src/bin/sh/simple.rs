@@ -20,11 +20,12 @@ impl Shell {
         let Some(name) = words.first() else {
             return self.assign_only(simple);
         };
-        if let Some(builtin) = builtins::find(name).filter(|builtin| builtin.class == Class::Special) {
-            return self.special(builtin, simple, &words);
-        }
+        // Also one with the name of a special builtin, for which POSIX makes no rule.
         if let Some(body) = self.functions.get(name).cloned() {
             return self.function(&body, simple, &words);
+        }
+        if let Some(builtin) = builtins::find(name).filter(|builtin| builtin.class == Class::Special) {
+            return self.special(builtin, simple, &words);
         }
         if let Some(builtin) = builtins::find(name) {
             return self.regular(builtin, simple, &words);
