@@ -21,6 +21,7 @@ mod rows;
 mod scheduling;
 mod shell;
 mod survival;
+mod terminal;
 
 #[test]
 fn every_file_of_tests_is_a_part_of_this_program() {

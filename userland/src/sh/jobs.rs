@@ -71,7 +71,7 @@ impl Jobs {
             number,
             group,
             processes: pids.iter().map(|pid| (*pid, None)).collect(),
-            text: text.to_vec(),
+            text: text.trim_ascii().to_vec(),
             told: State::Running,
         });
         number
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_job_is_told_of_once_and_forgotten_when_it_has_ended() {
         let mut jobs = Jobs::default();
-        assert_eq!(jobs.add(10, &[10, 11], b"a | b"), 1);
+        assert_eq!(jobs.add(10, &[10, 11], b"a | b "), 1);
         assert_eq!(jobs.add(12, &[12], b"c"), 2);
         assert!(jobs.news().is_empty());
         jobs.update(11, Status::Exited(3));

@@ -5,7 +5,7 @@ use crate::shell::Shell;
 use userland::process::{self, Pid};
 use userland::sh::Bytes;
 use userland::sh::ast::Mode;
-use userland::sh::jobs::State;
+use userland::sh::jobs::{Job, State};
 use userland::text::{Text, number};
 use userland::{Errno, println, signal};
 
@@ -136,26 +136,23 @@ pub(super) fn kill(shell: &mut Shell, words: &[Bytes]) -> Outcome {
     }
     let mut code = 0;
     for target in targets {
-        let pid = match target.starts_with(b"%") {
-            true => shell.jobs.find(target).map(|job| {
-                if job.group != 0 {
-                    -job.group
-                } else {
-                    job.last_pid()
-                }
-            }),
-            false => number(target).and_then(|pid| Pid::try_from(pid).ok()),
+        let job = shell.jobs.find(target).filter(|_| target.starts_with(b"%"));
+        let job_number = job.map(|job| job.number);
+        let pid = match (target.starts_with(b"%"), job) {
+            (true, Some(job)) if job.group != 0 => Some(-job.group),
+            (true, job) => job.map(Job::last_pid),
+            (false, _) => number(target).and_then(|pid| Pid::try_from(pid).ok()),
         };
         let sent = pid.ok_or(Errno::ESRCH).and_then(|pid| process::kill(pid, wanted));
         if let Err(error) = sent {
             shell.complain(format_args!("kill: {}: {error}", Text(target)));
             code = 1;
-        } else if target.starts_with(b"%")
-            && let Some(pid) = pid
+        } else if let (Some(pid), Some(job)) = (pid, job_number)
             && matches!(wanted, signal::SIGTERM | signal::SIGHUP)
         {
-            // One that is stopped would not notice.
+            // One that is stopped would not notice; whoever waits for it waits for its end.
             let _ = process::kill(pid, signal::SIGCONT);
+            shell.jobs.resume(job);
         }
     }
     Ok(code)
