@@ -4,6 +4,7 @@
 //! anything in the rest; so each register is written, not edited.
 use crate::switcher;
 use core::arch::asm;
+use core::sync::atomic::{AtomicBool, Ordering};
 use raw_cpuid::CpuId;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr3, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::Msr;
@@ -106,6 +107,7 @@ pub(crate) unsafe fn set_registers(features: &Features) {
     unsafe { Cr0::write_raw(cr0.bits()) };
     // SAFETY: as above; every bit was seen in CPUID or is part of long mode.
     unsafe { Cr4::write_raw(cr4.bits()) };
+    BY_INSTRUCTION.store(features.fsgsbase, Ordering::Relaxed);
     // SAFETY: as above.
     unsafe { Efer::write_raw(efer.bits()) };
     let syscall = switcher::text_address(switcher::Label::Syscall);
@@ -186,6 +188,9 @@ fn write_msr(number: u32, value: u64) {
     unsafe { Msr::new(number).write(value) };
 }
 
+/// Segment bases are read and written by instructions of their own (FSGSBASE), not as MSRs.
+static BY_INSTRUCTION: AtomicBool = AtomicBool::new(false);
+
 /// The segment bases of a guest, which has no selectors for them.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct SegmentBases {
@@ -195,7 +200,14 @@ pub(crate) struct SegmentBases {
 
 impl SegmentBases {
     /// What the CPU has now: a guest may have set them by itself (wrfsbase).
+    #[inline(always)]
     pub(crate) fn read() -> Self {
+        if BY_INSTRUCTION.load(Ordering::Relaxed) {
+            let (fs, gs);
+            // SAFETY: CR4 allows these instructions, which have no effect.
+            unsafe { asm!("rdfsbase {}", "rdgsbase {}", out(reg) fs, out(reg) gs, options(nomem, nostack)) };
+            return Self { fs, gs };
+        }
         // SAFETY: reading these MSRs has no effect.
         let fs = unsafe { Msr::new(FS_BASE).read() };
         // SAFETY: as above.
@@ -203,15 +215,22 @@ impl SegmentBases {
         Self { fs, gs }
     }
 
-    /// Loads null data selectors, then the bases. TCG lets a guest set a non-canonical base, at which `wrmsr` would fault:
-    /// such a base becomes 0.
+    /// Loads null data selectors, then the bases. TCG lets a guest set a non-canonical base, at which the loading of it would
+    /// fault: such a base becomes 0.
+    #[inline(always)]
     pub(crate) fn load(self) {
         // SAFETY: 64-bit code needs none of these segments.
         unsafe {
             asm!("mov ds, {0:e}", "mov es, {0:e}", "mov fs, {0:e}", "mov gs, {0:e}", in(reg) 0);
         }
         let canonical = |base: u64| if abi::layout::is_canonical(base) { base } else { 0 };
-        write_msr(FS_BASE, canonical(self.fs));
-        write_msr(GS_BASE, canonical(self.gs));
+        let (fs, gs) = (canonical(self.fs), canonical(self.gs));
+        if BY_INSTRUCTION.load(Ordering::Relaxed) {
+            // SAFETY: CR4 allows these instructions; the bases are canonical, and no code of ours uses them.
+            unsafe { asm!("wrfsbase {}", "wrgsbase {}", in(reg) fs, in(reg) gs, options(nomem, nostack)) };
+        } else {
+            write_msr(FS_BASE, fs);
+            write_msr(GS_BASE, gs);
+        }
     }
 }

@@ -105,6 +105,7 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
         common: common(&memory),
         after: After::default(),
         next_timer: u64::MAX,
+        has_text: false,
         work: Work::PER_CALL,
         staging: Staging::EMPTY,
     };

@@ -67,6 +67,8 @@ pub struct World<'a, M> {
     pub after: After,
     /// No vCPU's timer is earlier; `u64::MAX` for none. Nanoseconds since boot.
     pub next_timer: u64,
+    /// Some domain may have written text that waits to be passed on.
+    pub has_text: bool,
     /// What it may still do by itself.
     pub work: Work,
     /// Where its lists are copied to.

@@ -9,6 +9,7 @@ use abi::reason::Reason;
 use abi::sched::ShutdownReason;
 use abi::time::TimeInfo;
 use core::sync::atomic::Ordering;
+use xen_lite::addr::Mfn;
 use xen_lite::crash::death::{Death, Obituary};
 use xen_lite::domain::End;
 use xen_lite::event;
@@ -28,10 +29,8 @@ impl Machine {
     }
 
     /// Lets slot 256 of the hypervisor's root name a set, and forgets every translation.
-    pub(super) fn show_set(&mut self, set: VcpuSet) {
-        self.world.mem.write(self.root, HYPERVISOR_SLOT, set.slot_entry());
-        // SAFETY: the same root; only slot 256 differs, and it maps the same kinds of pages at the same addresses.
-        unsafe { core::arch::asm!("mov cr3, {}", in(reg) self.root.address()) };
+    fn show_set(&mut self, set: VcpuSet) {
+        show_set(&mut self.world.mem, self.root, set);
     }
 
     /// Takes the loaded vCPU off the CPU, keeping its state.
@@ -59,32 +58,40 @@ impl Machine {
         }
     }
 
-    #[inline(always)]
-    pub(super) fn load(&mut self, index: usize) {
-        if self.loaded == Loaded(index) {
-            return;
-        }
-        self.save();
-        let Some(domain) = self.domains.get_mut(index) else {
-            crate::panic::bug(format_args!("the turn of a domain that is not there"))
-        };
-        RECORDER.store(&raw mut domain.recorder, Ordering::Relaxed);
-        let (set, vector_state, [fs, gs]) = (domain.vcpu.set, domain.vcpu.vector_state, domain.vcpu.bases);
-        // SAFETY: the page was saved to, or initialised when the domain was built.
-        unsafe { self.fpu.load(DirectMap::address(vector_state) as *const u8) };
-        SegmentBases { fs, gs }.load();
-        self.loaded = Loaded(index);
-        self.show_set(set);
-    }
-
     /// Goes on with a live domain for its slice, or until somebody's timer is over.
     pub(super) fn run(&mut self, turn: Turn) -> ! {
-        self.load(turn.domain);
+        let is_loaded = self.loaded == Loaded(turn.domain);
+        if !is_loaded {
+            self.save();
+        }
+        let Self { domains, world, .. } = self;
+        let Some(domain) = domains.get_mut(turn.domain) else {
+            crate::panic::bug(format_args!("the turn of a domain that is not there"))
+        };
+        if !is_loaded {
+            RECORDER.store(&raw mut domain.recorder, Ordering::Relaxed);
+            // SAFETY: the page was saved to, or initialised when the domain was built.
+            unsafe {
+                self.fpu
+                    .load(DirectMap::address(domain.vcpu.vector_state) as *const u8)
+            };
+            let [fs, gs] = domain.vcpu.bases;
+            SegmentBases { fs, gs }.load();
+            self.loaded = Loaded(turn.domain);
+            show_set(&mut world.mem, self.root, domain.vcpu.set);
+        }
         let (now, tsc) = self.clock.now();
-        let own = self
-            .domains
-            .get(turn.domain)
-            .and_then(|domain| domain.vcpu.timer_ns);
+        let time = TimeInfo {
+            version: domain.vcpu.time_version.wrapping_add(2),
+            tsc_timestamp: tsc,
+            system_time_ns: now,
+            tsc_to_ns_mul: self.clock.tsc_scale(),
+            virtual_time_ns: domain.vcpu.virtual_time_ns,
+            wall_clock_s: self.wall_clock_s,
+        };
+        domain.vcpu.time_version = time.version;
+        domain.vcpu.set.set_time(&mut world.mem, &time);
+        let own = domain.vcpu.timer_ns;
         // One that was called off may have left an earlier time behind: one interrupt too many, and it is forgotten.
         let others = match self.world.next_timer {
             next if own == Some(next) => self.next_timer_but_of(turn.domain),
@@ -95,7 +102,6 @@ impl Machine {
             slice = slice.min(LOOK_NS);
         }
         self.running_since = Some(now);
-        self.show_time(now, tsc);
         self.clock.arm(now, slice);
         self.resume_running()
     }
@@ -108,24 +114,6 @@ impl Machine {
             .filter_map(|(_, domain)| domain.vcpu.timer_ns)
             .min()
             .unwrap_or(u64::MAX)
-    }
-
-    /// Writes the time page of the loaded vCPU.
-    fn show_time(&mut self, now: u64, tsc_timestamp: u64) {
-        let tsc_to_ns_mul = self.clock.tsc_scale();
-        let wall_clock_s = self.wall_clock_s;
-        let (world, domain) = self.world_and_running();
-        let vcpu = &mut domain.vcpu;
-        vcpu.time_version += 2;
-        let time = TimeInfo {
-            version: vcpu.time_version,
-            tsc_timestamp,
-            system_time_ns: now,
-            tsc_to_ns_mul,
-            virtual_time_ns: vcpu.virtual_time_ns,
-            wall_clock_s,
-        };
-        vcpu.set.set_time(&mut world.mem, &time);
     }
 
     /// Goes on with the loaded vCPU: at its upcall if one is due.
@@ -142,7 +130,7 @@ impl Machine {
                 self.kill(death)
             }
         }
-        let registers = &mut self.running().vcpu.registers;
+        let registers = &mut domain.vcpu.registers;
         let Registers {
             rip,
             cs,
@@ -166,7 +154,7 @@ impl Machine {
                 self.kill(death)
             }
         }
-        let registers = &raw const self.running().vcpu.registers;
+        let registers = &raw const *registers;
         // SAFETY: the set of the loaded vCPU is shown; its guest root is a validated L4 of its own.
         unsafe { switcher::resume(registers) }
     }
@@ -282,6 +270,14 @@ impl Machine {
             Next::Caller
         }
     }
+}
+
+/// Lets slot 256 of the hypervisor's root name a set, and forgets every translation.
+#[inline(always)]
+fn show_set(mem: &mut impl PhysMem, root: Mfn, set: VcpuSet) {
+    mem.write(root, HYPERVISOR_SLOT, set.slot_entry());
+    // SAFETY: the same root; only slot 256 differs, and it maps the same kinds of pages at the same addresses.
+    unsafe { core::arch::asm!("mov cr3, {}", in(reg) root.address()) };
 }
 
 /// How a hypercall's caller goes on.

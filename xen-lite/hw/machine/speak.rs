@@ -16,11 +16,10 @@ impl Machine {
     /// Sends what the ports take, and fills them up, if anybody waits for that. Returns whether somebody did.
     #[inline(always)]
     pub(super) fn speak(&mut self) -> bool {
-        let is_asked = self.scheduler.holds_somebody()
-            || self.domains.iter().any(Terminal::has_text)
-            || self.has_to_send();
+        let is_asked = self.scheduler.holds_somebody() || self.world.has_text || self.has_to_send();
         if is_asked {
             self.send_and_fill();
+            self.world.has_text = self.domains.iter().any(Terminal::has_text);
         }
         is_asked
     }

@@ -104,6 +104,7 @@ impl Machine {
                 common,
                 after: After::default(),
                 next_timer: u64::MAX,
+                has_text: false,
                 work: Work::PER_CALL,
                 staging: Staging::EMPTY,
             },

@@ -221,6 +221,7 @@ fn console_write(
             Ok(()) => {
                 done += domain.console.output.push(bytes);
                 world.after.write();
+                world.has_text = true;
             }
             // Nothing accepted is dropped: what was taken before the fault is reported as taken.
             Err(errno) if done == 0 => return Err(errno),

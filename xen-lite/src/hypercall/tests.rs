@@ -78,6 +78,7 @@ impl Guest {
             common,
             after: After::default(),
             next_timer: u64::MAX,
+            has_text: false,
             work: Work::PER_CALL,
             staging: Staging::EMPTY,
         };

@@ -16,13 +16,19 @@ impl Sampling {
 
     /// Counts a turn, and says whether it is one of them.
     #[must_use]
+    #[inline]
     pub const fn is_due(&mut self) -> bool {
-        self.left = self.left.saturating_sub(1);
-        let due = self.left == 0 && self.every != 0;
-        if due {
-            self.left = self.every;
+        match self.left {
+            0 => false,
+            1 => {
+                self.left = self.every;
+                true
+            }
+            left => {
+                self.left = left - 1;
+                false
+            }
         }
-        due
     }
 }
 

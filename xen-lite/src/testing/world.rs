@@ -74,6 +74,7 @@ impl Bench {
                 common,
                 after: After::default(),
                 next_timer: u64::MAX,
+                has_text: false,
                 work: Work::PER_CALL,
                 staging: Staging::EMPTY,
             },
