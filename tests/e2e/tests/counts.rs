@@ -42,7 +42,7 @@ const WAYS: &[(&str, &str, u64, &str)] = &[
         "185",
     ),
     ("unpin-empty-l1", "its unpin, empty", 1750, "8933"),
-    ("new-baseptr", "another root", 325, "1054"),
+    ("new-baseptr", "another root", 320, "1054"),
     ("multicall-null", "each of 32 null calls in one", 105, "211"),
     ("set-trap-table-20", "20 trap handlers", 815, "2123"),
     ("set-segment-base", "a segment base", 190, "256"),
@@ -56,7 +56,7 @@ const WAYS: &[(&str, &str, u64, &str)] = &[
 ];
 
 /// The most that a handover to another domain takes. Two that yield to each other: a round has two.
-const SWITCH: u64 = 750;
+const SWITCH: u64 = 600;
 
 fn counts(name: &str, scene: &str) -> BTreeMap<String, u64> {
     let outcome = Boot::qemu(name, scene).counting().must_be_good();

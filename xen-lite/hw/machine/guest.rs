@@ -243,6 +243,7 @@ impl Machine {
     }
 
     /// Loads the segment bases that a call has set.
+    #[inline(never)]
     fn load_bases(&mut self) {
         let bases = self.world.after.take_bases();
         if bases != [None; 2] {

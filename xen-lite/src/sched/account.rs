@@ -113,8 +113,9 @@ impl Account {
     #[inline(always)]
     pub const fn spend(&mut self, ns: u64) {
         let VirtualTime(actual) = self.actual;
-        self.actual = VirtualTime(actual.saturating_add(self.virtual_time_of(ns)));
-        self.spent_ns = self.spent_ns.saturating_add(ns);
+        // By the third invariant neither wraps.
+        self.actual = VirtualTime(actual.wrapping_add(self.virtual_time_of(ns)));
+        self.spent_ns = self.spent_ns.wrapping_add(ns);
         if self.is_warped {
             self.warp_spent_ns = self.warp_spent_ns.saturating_add(ns);
             self.is_warped = self.warp_left_ns() > 0;
@@ -158,7 +159,7 @@ impl Account {
     #[inline(always)]
     pub fn time_until(&self, rival: VirtualTime, lead_ns: u64) -> u64 {
         let (VirtualTime(rival), VirtualTime(own)) = (rival, self.effective());
-        let ahead = rival.saturating_add(self.virtual_time_of(lead_ns));
+        let ahead = rival.wrapping_add(self.virtual_time_of(lead_ns));
         let left = self.time_of(ahead.saturating_sub(own));
         if self.is_warped {
             left.min(self.warp_left_ns())

@@ -123,8 +123,8 @@ struct Slot {
     /// A person has paused it: it does not run. Whatever else happens to it goes on.
     is_paused: bool,
     account: Account,
-    /// It has something to do.
-    is_ready: bool,
+    /// What its next turn is for; `None`: it needs none.
+    work: Option<Work>,
     /// It has got something to do since the last decision: its account has to catch up.
     joins: bool,
     /// It woke, and has not run since.
@@ -138,15 +138,14 @@ impl Slot {
         state: State::Absent,
         is_paused: false,
         account: Account::new(1),
-        is_ready: false,
+        work: None,
         joins: false,
         is_fresh: false,
         last_turn: 0,
     };
 
-    /// What its next turn is for; `None`: it needs none.
-    #[inline(always)]
-    const fn work(&self) -> Option<Work> {
+    /// What its next turn is for, by its state.
+    const fn work_by_state(&self) -> Option<Work> {
         match self.state {
             State::Building => Some(Work::Build),
             State::Runnable if self.is_paused => None,
@@ -156,8 +155,9 @@ impl Slot {
         }
     }
 
+    #[inline(always)]
     const fn has_work(&self) -> bool {
-        self.work().is_some()
+        self.work.is_some()
     }
 
     /// A warp is for running. It ends when what was run warped has been charged as such.
@@ -221,6 +221,27 @@ struct Current {
     charged_to: u64,
     /// It asked to let others run.
     yields: bool,
+}
+
+impl Current {
+    const fn since(domain: usize, now: u64) -> Self {
+        Self {
+            domain,
+            since: now,
+            charged_to: now,
+            yields: false,
+        }
+    }
+}
+
+/// One that has something to do.
+#[derive(Clone, Copy)]
+struct Contender<'a> {
+    domain: usize,
+    work: Work,
+    slot: &'a Slot,
+    /// Its effective virtual time.
+    time: VirtualTime,
 }
 
 /// All domains' states and accounts.
@@ -349,8 +370,8 @@ impl Scheduler {
         };
         let had_work = slot.has_work();
         change(slot);
+        slot.work = slot.work_by_state();
         let (has_work, state) = (slot.has_work(), slot.state);
-        slot.is_ready = has_work;
         slot.joins |= !had_work;
         let joins = slot.joins && has_work;
         self.any_joins |= joins;
@@ -423,37 +444,101 @@ impl Scheduler {
     }
 
     /// The next turn, from now on. `None`: nobody has anything to do, and the CPU may halt until [`Self::next_deadline`].
+    #[inline(always)]
     pub fn next_turn(&mut self, now: u64) -> Option<Turn> {
         self.charge(now);
         if self.any_joins || self.has_left() {
             self.admit(now);
         }
-        let [first, second] = self.two().unwrap_or_else(|| self.leaders());
-        let rival_of = |domain| if first == Some(domain) { second } else { first };
-        let last = self.current.take();
-        let current = match last.filter(|last| self.keeps(last, rival_of(last.domain), now)) {
-            Some(last) => Current {
-                yields: false,
-                ..last
-            },
-            None => Current {
-                domain: last.map_or(first, |last| rival_of(last.domain))?,
-                since: now,
-                charged_to: now,
-                yields: false,
-            },
+        let chosen = match self.choose_of_two(now) {
+            Some(chosen) => Some(chosen),
+            None => self.choose(now),
         };
-        let slice_ns = self.slice_ns(&current, rival_of(current.domain), now);
-        let turns = self.turns.saturating_add(1);
-        let slot = self.slots.get_mut(current.domain)?;
+        let Some((current, turn)) = chosen else {
+            self.current = None;
+            return None;
+        };
+        let turns = self.turns.wrapping_add(1);
+        let slot = self.slots.get_mut(turn.domain)?;
         (slot.is_fresh, slot.last_turn) = (false, turns);
-        let turn = Turn {
-            domain: current.domain,
-            work: slot.work()?,
-            slice_ns,
-        };
         (self.current, self.turns) = (Some(current), turns);
         Some(turn)
+    }
+
+    /// [`Self::choose`] for what is usual: nobody has something to do but the domain that had the turn, and one other at most.
+    /// Who is the first need not be known then.
+    #[inline(always)]
+    fn choose_of_two(&self, now: u64) -> Option<(Current, Turn)> {
+        let last = self.current?;
+        let other = match self.few {
+            [Some(one), other] | [other, Some(one)] if one == last.domain => other,
+            _ => return None,
+        };
+        let own = self.contender(last.domain)?;
+        let rival = other.and_then(|other| self.contender(other));
+        debug_assert!({
+            let leaders = self.leaders();
+            leaders == [Some(last.domain), other] || leaders == [other, Some(last.domain)]
+        });
+        match rival {
+            Some(rival) if !keeps(&last, own, Some(rival), now) => {
+                Some(self.turn(Current::since(rival.domain, now), rival, Some(own), now))
+            }
+            rival => Some(self.turn(last, own, rival, now)),
+        }
+    }
+
+    /// Who has the next turn.
+    #[inline(never)]
+    fn choose(&self, now: u64) -> Option<(Current, Turn)> {
+        let [first, second] = self.leaders();
+        let contender = |domain: Option<usize>| self.contender(domain?);
+        let rival_of = |domain| contender(if first == Some(domain) { second } else { first });
+        let Some(last) = self.current else {
+            let first = contender(first)?;
+            return Some(self.turn(Current::since(first.domain, now), first, contender(second), now));
+        };
+        let rival = rival_of(last.domain);
+        if let Some(own) = self.contender(last.domain)
+            && keeps(&last, own, rival, now)
+        {
+            return Some(self.turn(last, own, rival, now));
+        }
+        let next = rival?;
+        Some(self.turn(Current::since(next.domain, now), next, rival_of(next.domain), now))
+    }
+
+    /// The turn of a domain whose rival is the first of the others.
+    #[inline(always)]
+    fn turn(
+        &self,
+        current: Current,
+        own: Contender<'_>,
+        rival: Option<Contender<'_>>,
+        now: u64,
+    ) -> (Current, Turn) {
+        let turn = Turn {
+            domain: own.domain,
+            work: own.work,
+            slice_ns: self.slice_ns(&current, own, rival, now),
+        };
+        let current = Current {
+            yields: false,
+            ..current
+        };
+        (current, turn)
+    }
+
+    /// A domain that has something to do.
+    #[inline(always)]
+    fn contender(&self, domain: usize) -> Option<Contender<'_>> {
+        let slot = self.slots.get(domain)?;
+        Some(Contender {
+            domain,
+            work: slot.work?,
+            slot,
+            time: slot.account.effective(),
+        })
     }
 
     /// Charges the domain that has the turn.
@@ -478,7 +563,7 @@ impl Scheduler {
     #[inline(always)]
     fn has_left(&self) -> bool {
         let last = self.current.and_then(|current| self.slots.get(current.domain));
-        last.is_some_and(|slot| !slot.is_ready)
+        last.is_some_and(|slot| !slot.has_work())
     }
 
     /// Moves scheduler time on, and lets those join that have got something to do.
@@ -503,23 +588,6 @@ impl Scheduler {
             }
         }
         self.any_joins = false;
-    }
-
-    /// The domain that had the turn and its one rival, if nobody else has something to do: which of them is the first need
-    /// not be known.
-    #[inline(always)]
-    fn two(&self) -> Option<[Option<usize>; 2]> {
-        let last = self.current?.domain;
-        let two = match self.few {
-            [Some(one), other] if one == last => [Some(one), other],
-            [other, Some(one)] if one == last => [Some(one), other],
-            _ => return None,
-        };
-        debug_assert!({
-            let [first, second] = self.leaders();
-            two == [first, second] || two == [second, first]
-        });
-        Some(two)
     }
 
     /// The first two of those that have something to do.
@@ -558,28 +626,10 @@ impl Scheduler {
         rank(one) < rank(other)
     }
 
-    /// Whether the domain that had the turn keeps it, where `rival` is the first of the others.
-    #[inline(always)]
-    fn keeps(&self, last: &Current, rival: Option<usize>, now: u64) -> bool {
-        let slot = |domain: usize| self.slots.get(domain);
-        let Some(own) = slot(last.domain).filter(|slot| slot.is_ready) else {
-            return false;
-        };
-        match rival.and_then(slot) {
-            None => true,
-            Some(rival) if last.yields => own.account.effective() < rival.account.effective(),
-            Some(rival) => turn_left_ns(last, own, rival, now) >= SLOP_NS,
-        }
-    }
-
     /// For how long a domain may run.
     #[inline(always)]
-    fn slice_ns(&self, current: &Current, rival: Option<usize>, now: u64) -> u64 {
-        let slot = |domain: usize| self.slots.get(domain);
-        let turn_left = match (slot(current.domain), rival.and_then(slot)) {
-            (Some(own), Some(rival)) => turn_left_ns(current, own, rival, now),
-            _ => LONGEST_NS,
-        };
+    fn slice_ns(&self, current: &Current, own: Contender<'_>, rival: Option<Contender<'_>>, now: u64) -> u64 {
+        let turn_left = rival.map_or(LONGEST_NS, |rival| turn_left_ns(current, own, rival, now));
         // As for timers; and a sleeper that was woken before its time may have left a deadline behind.
         let until_wake = self.soonest.saturating_sub(now).max(LEAST_NS);
         turn_left.min(until_wake).clamp(SLOP_NS, LONGEST_NS)
@@ -637,11 +687,21 @@ impl Scheduler {
     }
 }
 
+/// Whether the domain that had the turn keeps it, where `rival` is the first of the others.
+#[inline(always)]
+fn keeps(last: &Current, own: Contender<'_>, rival: Option<Contender<'_>>, now: u64) -> bool {
+    match rival {
+        None => true,
+        Some(rival) if last.yields => own.time < rival.time,
+        Some(rival) => turn_left_ns(last, own, rival, now) >= SLOP_NS,
+    }
+}
+
 /// How long the domain that has the turn may go on before `rival` gets it.
 #[inline(always)]
-fn turn_left_ns(current: &Current, own: &Slot, rival: &Slot, now: u64) -> u64 {
-    let lead = if rival.is_fresh { 0 } else { ALLOWANCE_NS };
-    let left = own.account.time_until(rival.account.effective(), lead);
+fn turn_left_ns(current: &Current, own: Contender<'_>, rival: Contender<'_>, now: u64) -> u64 {
+    let lead = if rival.slot.is_fresh { 0 } else { ALLOWANCE_NS };
+    let left = own.slot.account.time_until(rival.time, lead);
     left.max(least_left_ns(current, now))
 }
 
