@@ -25,7 +25,7 @@ impl Sampling {
                 true
             }
             left => {
-                self.left = left - 1;
+                self.left = left.saturating_sub(1);
                 false
             }
         }

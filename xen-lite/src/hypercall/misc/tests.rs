@@ -179,7 +179,9 @@ fn the_console_takes_what_fits_and_says_how_much() {
 fn text_up_to_a_hole_is_taken_and_none_from_behind_it() {
     let mut bench = Bench::new(1);
     let text = at(4, 0) - 300;
+    assert!(!bench.world.has_text);
     assert_eq!(console(&mut bench, ConsoleIo::Write, 1000, text), Ok(256));
+    assert!(bench.world.has_text, "it waits to be passed on");
     let rest = console(&mut bench, ConsoleIo::Write, 744, text + 256);
     assert_eq!(rest, Err(Errno::Fault));
     assert_eq!(bench.domains[0].console.output.len(), 256);
