@@ -44,6 +44,8 @@ pub enum PagingError {
 impl PagingError {
     /// What the guest is told.
     #[must_use]
+    #[cold]
+    #[inline(never)]
     pub const fn errno(self) -> Errno {
         match self {
             Self::NotOwned | Self::NotRam | Self::SlotForbidden => Errno::Perm,

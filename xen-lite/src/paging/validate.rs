@@ -68,7 +68,7 @@ pub fn unpin(ft: &mut FrameTable<'_>, dom: &mut DomainMemory, mfn: Mfn) -> Resul
 }
 
 /// Makes `mfn`, which must be a root already, the one that the domain runs on, and lets go of the last one.
-#[inline]
+#[inline(always)]
 pub fn set_root(ft: &mut FrameTable<'_>, dom: &mut DomainMemory, mfn: Mfn) -> Result<Flush, PagingError> {
     ft.take(
         dom.id,
@@ -83,7 +83,7 @@ pub fn set_root(ft: &mut FrameTable<'_>, dom: &mut DomainMemory, mfn: Mfn) -> Re
 }
 
 /// The domain runs on no root any more. The CPU must be on another CR3.
-#[inline]
+#[inline(always)]
 pub fn drop_root(ft: &mut FrameTable<'_>, dom: &mut DomainMemory) -> Flush {
     if let Some(mfn) = dom.root.take() {
         ft.put(
