@@ -1,4 +1,5 @@
 //! The command line.
+use crate::cases::report::Style;
 use crate::emulator::Machine;
 use crate::qemu::{Accel, Firmware};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -25,8 +26,34 @@ pub enum Command {
     Build(Build),
     /// Boots a scene in an emulator and judges how its domains ended
     Run(Run),
+    /// Lists the bad guests, or runs them and says of each how it ended
+    Cases(Cases),
     /// Counts the instructions of every primitive, beside what Xen takes for the same work
     Bench(Bench),
+}
+
+/// Arguments of `cases`.
+#[derive(Debug, Args)]
+pub struct Cases {
+    /// Cases, each booted alone; groups or suites, whose cases share boots [default: all]
+    pub names: Vec<String>,
+    /// Says what there is, and runs nothing
+    #[arg(long)]
+    pub list: bool,
+    /// One JSON object a line, no table
+    #[arg(long)]
+    pub json: bool,
+    /// The emulator
+    #[arg(long, value_enum, default_value = "qemu")]
+    pub machine: MachineName,
+}
+
+impl Cases {
+    /// How lines look.
+    #[must_use]
+    pub const fn style(&self) -> Style {
+        if self.json { Style::Json } else { Style::Table }
+    }
 }
 
 /// Arguments of `bench`.
@@ -52,6 +79,9 @@ pub struct Build {
 pub struct Run {
     /// The scene [default: demos/default.toml]
     pub manifest: Option<PathBuf>,
+    /// In place of a scene: one case of `cases`, beside a witness
+    #[arg(long, value_name = "NAME", conflicts_with = "manifest")]
+    pub case: Option<String>,
     /// Nobody is at the terminal: lines to the standard output, no keys; implied when standard input is no terminal
     #[arg(long)]
     pub headless: bool,
@@ -79,6 +109,7 @@ impl Default for Run {
     fn default() -> Self {
         Self {
             manifest: None,
+            case: None,
             headless: false,
             timeout: None,
             machine: MachineName::Qemu,

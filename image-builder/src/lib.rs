@@ -7,7 +7,7 @@
 //! [`archive`], [`elf`] and [`symbols`] (what goes on the disk), [`grub`] and [`image`] (the disk), [`qemu`], [`bochs`] and
 //! [`emulator`] (running), [`console`], [`annotate`], [`source_lines`], [`machine_line`] and [`verdict`] (what was said, and
 //! what it means), [`scene`]
-//! (all of it in one), [`cli`] and [`cmd`] (the commands). Below stand [`setup`] (other people's programs) and
+//! (all of it in one), [`cases`] (scenes of bad guests), [`cli`] and [`cmd`] (the commands). Below stand [`setup`] (other people's programs) and
 //! [`workspace`] (where things are).
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ pub mod archive;
 pub mod bare_metal;
 pub mod bochs;
 pub mod c_kernel;
+pub mod cases;
 pub mod cli;
 pub mod cmd;
 pub mod console;

@@ -105,9 +105,14 @@ impl Scene {
 
     /// Builds, boots, waits for the end and judges; the transcript is kept under `target/e2e/NAME.log`.
     pub fn boot(&self, options: &Options) -> Result<Outcome> {
+        self.boot_until(options, &Arc::default())
+    }
+
+    /// The same; setting `interrupt` ends the run.
+    pub fn boot_until(&self, options: &Options, interrupt: &Arc<AtomicBool>) -> Result<Outcome> {
         let prepared = self.prepare(options)?;
         let _turn = emulator::turn()?;
-        let outcome = prepared.run(&Arc::default(), |_| {})?;
+        let outcome = prepared.run(interrupt, |_| {})?;
         let directory = workspace::target_dir().join("e2e");
         let transcript = directory.join(format!("{}.log", options.name));
         fs::create_dir_all(&directory)

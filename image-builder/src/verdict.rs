@@ -65,7 +65,7 @@ fn hypervisor_faults(lines: &[MachineLine]) -> Vec<String> {
 }
 
 /// The ends of a domain, in the order in which they were reported.
-fn ends_of<'a>(name: &'a str, lines: &'a [MachineLine]) -> impl Iterator<Item = &'a MachineLine> {
+pub(crate) fn ends_of<'a>(name: &'a str, lines: &'a [MachineLine]) -> impl Iterator<Item = &'a MachineLine> {
     lines
         .iter()
         .filter(move |line| line.is_about(name) && matches!(line.get("state"), Some("killed" | "shutdown")))
@@ -78,7 +78,7 @@ fn is_alive(name: &str, lines: &[MachineLine]) -> bool {
 }
 
 /// The end that a state line tells of.
-fn end_of(line: &MachineLine) -> Option<Expect> {
+pub(crate) fn end_of(line: &MachineLine) -> Option<Expect> {
     match (line.get("state")?, line.get("reason")?) {
         ("shutdown", "poweroff") => Some(Expect::Shutdown(line.number("code").unwrap_or(0))),
         ("shutdown", "reboot") => Some(Expect::Reboot),

@@ -264,3 +264,34 @@ fn a_kernel_that_the_compiler_refuses_is_named_and_no_image_is_left() {
     );
     assert!(!place.path("disk.img").exists());
 }
+
+#[test]
+fn an_unknown_case_is_named_and_nothing_is_booted() {
+    for arguments in [&["cases", "no-such-case"][..], &["run", "--case", "no-such-case"]] {
+        let message = refusal(&image_builder(arguments));
+        assert!(message.contains("no-such-case: see `cases --list`"), "{message}");
+    }
+    let message = refusal(&image_builder(&["cases", "--machine", "bochs", "event-windows"]));
+    assert!(message.contains("does not run in Bochs"), "{message}");
+}
+
+#[test]
+fn the_cases_are_listed_for_people_and_for_tools() {
+    let printed = |arguments: &[&str]| {
+        let output = image_builder(arguments);
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let list = printed(&["cases", "--list", "refusals"]);
+    assert!(
+        list.contains("\nregistration:\n  refuses-reserved-selectors "),
+        "{list}"
+    );
+    assert!(list.lines().last().unwrap().ends_with(" cases"), "{list}");
+    for line in printed(&["cases", "--list", "--json"]).lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let is_told = ["case", "suite", "group", "story", "expected"].map(|key| row[key].is_string());
+        assert_eq!((is_told, row["runs"].is_u64()), ([true; 5], true), "{line}");
+        assert!(row.get("ended").is_none(), "{line}: nothing was run");
+    }
+}

@@ -1,6 +1,7 @@
 //! The commands.
 mod bench;
 mod build;
+mod cases;
 mod run;
 
 use crate::cli::{Cli, Command};
@@ -19,6 +20,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         None => run::execute(&crate::cli::Run::default()),
         Some(Command::Run(arguments)) => run::execute(&arguments),
         Some(Command::Build(arguments)) => build::execute(&arguments),
+        Some(Command::Cases(arguments)) => cases::execute(&arguments),
         Some(Command::Bench(arguments)) => bench::execute(&arguments),
     };
     conclude(result)

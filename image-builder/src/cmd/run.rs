@@ -1,12 +1,12 @@
 //! `run [MANIFEST]`.
 use super::{FAILED, NOT_TRIED};
-use crate::cli;
 use crate::console::{FeedFrom, Input};
 use crate::emulator::{Machine, Said};
 use crate::qemu::Clock;
 use crate::scene::{Keys, Options, Outcome, Scene};
 use crate::verdict::Stop;
 use crate::workspace;
+use crate::{cases, cli};
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{self, IsTerminal, Read, Write};
@@ -23,9 +23,7 @@ const HEADLESS_LIMIT: u64 = 120;
 const INTERRUPTED: u8 = 130;
 
 pub(super) fn execute(arguments: &cli::Run) -> Result<ExitCode> {
-    let manifest = arguments.manifest.clone().unwrap_or_else(default_manifest);
-    let scene = Scene::from_file(&manifest)?;
-    let options = options(arguments, &manifest);
+    let (scene, options) = scene(arguments)?;
     let prepared = scene.prepare(&options)?;
     let is_at_terminal = options.keys == Keys::Terminal && options.machine == Machine::Qemu;
 
@@ -49,6 +47,25 @@ pub(super) fn execute(arguments: &cli::Run) -> Result<ExitCode> {
     Ok(conclude(&scene, &outcome))
 }
 
+/// What is booted, and how.
+fn scene(arguments: &cli::Run) -> Result<(Scene, Options)> {
+    let Some(case) = &arguments.case else {
+        let manifest = arguments.manifest.clone().unwrap_or_else(default_manifest);
+        let name = manifest.file_stem().unwrap_or_default().to_string_lossy();
+        return Ok((Scene::from_file(&manifest)?, options(arguments, &name)));
+    };
+    let plan = cases::alone(case, arguments.machine.into())
+        .with_context(|| format!("there is no case {case}: see `cases --list`"))?;
+    let mut options = options(arguments, &plan.name);
+    if plan.clock == Clock::Instructions {
+        options.clock = Clock::Instructions;
+    }
+    if !plan.keys.is_empty() {
+        options = options.typing(plan.keys.as_str());
+    }
+    Ok((Scene::from_toml(&plan.toml)?, options))
+}
+
 /// `demos/default.toml`, as it is found from here.
 fn default_manifest() -> PathBuf {
     let demo = Path::new("demos/default.toml");
@@ -59,8 +76,7 @@ fn default_manifest() -> PathBuf {
     }
 }
 
-fn options(arguments: &cli::Run, manifest: &Path) -> Options {
-    let stem = manifest.file_stem().unwrap_or_default().to_string_lossy();
+fn options(arguments: &cli::Run, name: &str) -> Options {
     let keys = match (arguments.headless, io::stdin().is_terminal()) {
         (false, true) => Keys::Terminal,
         // Nobody is there to type, and the end of input at once tells the guests so.
@@ -81,7 +97,7 @@ fn options(arguments: &cli::Run, manifest: &Path) -> Options {
         limit: seconds.map(Duration::from_secs),
         keys,
         extra: arguments.extra.clone(),
-        ..Options::new(&stem)
+        ..Options::new(name)
     }
 }
 

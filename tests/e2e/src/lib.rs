@@ -8,7 +8,9 @@
 
 pub mod fuzz;
 
-use guests::catalogue::{self, End};
+pub use image_builder::cases::scene::{MACHINE, SECRET_KEEPER, WITNESS, group_domain};
+
+use image_builder::cases::Plan;
 use image_builder::dialogue::Turn;
 use image_builder::emulator::Machine;
 use image_builder::qemu::{Clock, Firmware};
@@ -22,62 +24,6 @@ use std::time::Duration;
 
 /// How many lines of each kind a failure shows.
 const MOST_SHOWN: usize = 40;
-
-/// A group with more incarnations than this gets less memory for each.
-const SHORT_LIVES: usize = 20;
-
-/// A domain of the witness guest, which must be alive and beating at the end.
-pub const WITNESS: &str = "
-    [[domain]]
-    name = \"witness\"
-    kernel = \"witness\"
-    memory = \"1M\"
-    witness = true
-";
-
-/// The keys of a machine in which everything is checked at each end.
-pub const MACHINE: &str = "
-    console = \"witness\"
-    until = \"others-ended\"
-    audit = \"each-end\"
-";
-
-/// A domain of the guest `suite` that runs all cases of a group, one after another.
-///
-/// # Panics
-/// There is no such group.
-#[must_use]
-pub fn group_domain(name: &str, machine: Machine) -> String {
-    let group = catalogue::group(name).unwrap_or_else(|| panic!("no group {name}"));
-    let ends: Vec<String> = group
-        .cases
-        .iter()
-        .flat_map(|case| {
-            let end = match machine {
-                Machine::Qemu => case.on_qemu,
-                Machine::Bochs => case.on_bochs,
-            };
-            (0..case.runs).map(move |_| end)
-        })
-        .map(|end: End| format!("\"{end}\""))
-        .collect();
-    // Building and scrubbing a domain is most of a short life.
-    let memory = if ends.len() > SHORT_LIVES { "1M" } else { "2M" };
-    format!(
-        "
-        [[domain]]
-        name = \"{name}\"
-        kernel = \"suite\"
-        cmdline = \"group={name}\"
-        memory = \"{memory}\"
-        record = \"line\"
-        restart = {{ policy = \"always\", max = {} }}
-        expect = [{}]
-        ",
-        ends.len() - 1,
-        ends.join(", ")
-    )
-}
 
 /// A scene of the witness and these groups.
 #[must_use]
@@ -123,6 +69,15 @@ impl Boot {
         boot.options.machine = Machine::Bochs;
         boot.options.limit = Some(Duration::from_secs(400));
         boot
+    }
+
+    /// A boot of cases.
+    #[must_use]
+    pub fn of(plan: &Plan, machine: Machine) -> Self {
+        Self {
+            toml: plan.toml.clone(),
+            options: plan.options(machine),
+        }
     }
 
     /// By UEFI.

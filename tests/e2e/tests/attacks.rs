@@ -1,5 +1,6 @@
 //! What a hostile guest kernel does to the ways in and out, to the edges of the address space, to others' time.
 use e2e::{Boot, MACHINE, WITNESS, groups, groups_with_one_audit};
+use image_builder::cases;
 use image_builder::emulator::{Machine, Said};
 use image_builder::scene::{Options, Scene};
 use std::fmt::Write as _;
@@ -11,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-const GROUPS: &[&str] = &["entries", "edges", "virtual-mode"];
+const GROUPS: &[&str] = &["entries", "edges", "virtual-mode", "backtraces"];
 
 #[test]
 fn no_way_in_or_out_gives_a_guest_more_than_it_has_in_qemu() {
@@ -73,12 +74,8 @@ fn two_guests_with_different_handlers_for_one_vector_get_each_its_own() {
 fn one_call_takes_no_more_than_its_share_of_time() {
     // One boot each: the ticks are the machine's, and those of another domain's turn would count.
     for case in ["prints-newlines", "pins-all-at-once"] {
-        let greed = many(1, case, "5M", "shutdown")
-            .replace(&format!("cases={case}"), &format!("cases={case} ticks=counted"));
-        let scene = format!("{MACHINE}{WITNESS}{greed}");
-        let _ = Boot::qemu(&format!("greed-{case}"), &scene)
-            .counting()
-            .must_be_good();
+        let plan = cases::alone(case, Machine::Qemu).expect("a case of the catalogue");
+        let _ = Boot::of(&plan, Machine::Qemu).must_be_good();
     }
 }
 

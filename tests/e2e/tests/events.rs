@@ -1,7 +1,8 @@
 //! Events, upcalls, timers and time, for honest guests and for others.
-use abi::reason::Reason;
-use e2e::{Boot, MACHINE, WITNESS, groups, groups_with_one_audit};
+use e2e::{Boot, groups, groups_with_one_audit};
+use image_builder::cases;
 use image_builder::emulator::Machine;
+use image_builder::scene::Outcome;
 
 const GROUPS: &[&str] = &["events", "event-kills"];
 
@@ -23,32 +24,15 @@ fn an_event_at_any_instruction_of_a_return_or_a_delivery_does_no_harm() {
     let _ = Boot::qemu("event-windows", &scene).counting().must_be_good();
 }
 
-/// One of two domains that know each other by their numbers.
-fn peer(case: &str, role: &str, other: u32, rest: &str) -> String {
-    format!(
-        "
-        [[domain]]
-        name = \"{role}\"
-        kernel = \"suite\"
-        cmdline = \"cases={case} role={role} peer={other}\"
-        memory = \"2M\"
-        {rest}
-        "
-    )
+/// A case of two domains.
+fn peers(case: &str) -> Outcome {
+    let plan = cases::alone(case, Machine::Qemu).expect("a case of the catalogue");
+    Boot::of(&plan, Machine::Qemu).must_be_good()
 }
-
-const SHUTDOWN: &str = "expect = \"shutdown\"";
 
 #[test]
 fn two_domains_wake_each_other_and_a_storm_of_events_leaves_the_other_its_turns() {
-    let scene = [
-        MACHINE,
-        WITNESS,
-        &peer("event-peer", "echo", 2, SHUTDOWN),
-        &peer("event-peer", "storm", 1, SHUTDOWN),
-    ]
-    .concat();
-    let outcome = Boot::qemu("event-peers", &scene).must_be_good();
+    let outcome = peers("event-peer");
     assert!(
         outcome.console.contains("during a storm of"),
         "{}",
@@ -58,25 +42,7 @@ fn two_domains_wake_each_other_and_a_storm_of_events_leaves_the_other_its_turns(
 
 #[test]
 fn events_to_one_that_dies_and_comes_back_reach_nobody_else() {
-    let ends = [
-        "shutdown".to_owned(),
-        "reboot".to_owned(),
-        format!("killed:{}", Reason::GuestPanic.name()),
-        format!("killed:{}", Reason::CallbackNotPresent.name()),
-    ];
-    let expect: Vec<String> = (0..8).map(|run| format!("\"{}\"", ends[run % 4])).collect();
-    let dies = format!(
-        "record = \"line\"\nrestart = {{ policy = \"always\", max = 7 }}\nexpect = [{}]",
-        expect.join(", ")
-    );
-    let scene = [
-        MACHINE,
-        WITNESS,
-        &peer("events-to-the-mortal", "mortal", 2, &dies),
-        &peer("events-to-the-mortal", "sender", 1, SHUTDOWN),
-    ]
-    .concat();
-    let outcome = Boot::qemu("event-mortal", &scene).must_be_good();
+    let outcome = peers("events-to-the-mortal");
     let lives = outcome
         .console
         .lines()
@@ -86,26 +52,7 @@ fn events_to_one_that_dies_and_comes_back_reach_nobody_else() {
 
 #[test]
 fn events_to_one_that_is_paused_wait_for_it() {
-    let reader = "
-        [[domain]]
-        name = \"reader\"
-        kernel = \"pv-kernel\"
-        memory = \"8M\"
-        programs = [[\"cat\"]]
-        expect = \"shutdown\"
-        ";
-    let scene = [
-        reader,
-        &peer("events-to-the-paused", "paused", 2, SHUTDOWN),
-        &peer("events-to-the-paused", "sender", 1, SHUTDOWN),
-    ]
-    .concat();
-    // The reader takes its time over so many lines, and the keys behind them wait: so long the other is paused.
-    let keys = format!(
-        "\x1dpause paused\n\n{}\x1dunpause paused\n\n",
-        "a line for the reader\n".repeat(400)
-    );
-    let outcome = Boot::qemu("event-paused", &scene).typing(&keys).must_be_good();
+    let outcome = peers("events-to-the-paused");
     let at = |text: &str| {
         let position = outcome.console.find(text);
         position.unwrap_or_else(|| panic!("{text:?} is not said:\n{}", outcome.console))

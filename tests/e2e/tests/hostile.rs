@@ -1,17 +1,7 @@
 //! Guests that attack: the switcher's pages, each other's registers, the terminal of whoever watches.
-use e2e::{Boot, groups, groups_with_one_audit};
+use e2e::{Boot, SECRET_KEEPER, groups, groups_with_one_audit};
 use image_builder::emulator::Machine;
 use image_builder::scene::Outcome;
-
-/// Holds one value in all its registers, while others look for it.
-const SECRET_KEEPER: &str = "
-    [[domain]]
-    name = \"keeper\"
-    kernel = \"spinner\"
-    cmdline = \"mode=secret\"
-    memory = \"1M\"
-    witness = true
-";
 
 fn switcher(machine: Machine) -> String {
     groups(&["switcher"], machine) + SECRET_KEEPER

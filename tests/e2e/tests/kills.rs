@@ -1,6 +1,7 @@
 //! What a guest is killed for: each case in an incarnation of its own, beside a witness that must not notice.
 use abi::reason::Reason;
 use e2e::{Boot, MACHINE, WITNESS, groups, groups_with_one_audit};
+use guests::catalogue::BAD_CHAINS;
 use image_builder::emulator::Machine;
 use image_builder::machine_line::MachineLine;
 use image_builder::scene::Outcome;
@@ -131,6 +132,37 @@ const RECORDS: &[(&str, Reason, &[&str])] = &[
         ],
     ),
 ];
+
+/// How the backtrace of each run of `frame-pointers-that-lead-astray` ends.
+const ENDS: [&str; BAD_CHAINS as usize] = [
+    "points to no frame further up the stack",
+    "points to no frame further up the stack",
+    "frame pointer 0xffff800000208000 points to no frame further up the stack",
+    "000 points to nothing that can be read",
+    "frame pointer 0x800000000000 points to no frame further up the stack",
+    "frame pointer 0xfffffffffffffff8 points to nothing that can be read",
+    "no more than 16 frames are shown",
+    "is no code",
+];
+
+#[test]
+fn a_backtrace_ends_wherever_frame_pointers_lead() {
+    let scene = e2e::group_domain("backtraces", Machine::Qemu).replace("record = \"line\"", "");
+    let outcome = Boot::qemu("backtraces", &format!("{MACHINE}{WITNESS}{scene}")).must_be_good();
+    let ends: Vec<&str> = outcome
+        .console
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("(xen-lite) ")?
+                .trim_start()
+                .strip_prefix("ends: ")
+        })
+        .collect();
+    assert_eq!(ends.len(), ENDS.len(), "{ends:#?}");
+    for (end, wanted) in ends.iter().zip(ENDS) {
+        assert!(end.ends_with(wanted), "{end:?} is not {wanted:?}");
+    }
+}
 
 #[test]
 fn a_crash_record_explains_itself_to_people() {

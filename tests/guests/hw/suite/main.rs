@@ -11,6 +11,7 @@ use guests::runtime::{UNKNOWN_CASE, end, start_info, trap};
 use guests::{command_line, println, program};
 
 mod attacks;
+mod backtraces;
 mod calls;
 mod console;
 mod descriptors;
@@ -59,6 +60,7 @@ const CODE: &[&[(&str, Run)]] = &[
     switcher::CASES,
     console::CASES,
     attacks::CASES,
+    backtraces::CASES,
     nonsense::CASES,
 ];
 

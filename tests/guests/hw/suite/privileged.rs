@@ -2,6 +2,7 @@
 use abi::layout::PAGE_SIZE;
 use abi::start_info::flags;
 use abi::trap::vector;
+use core::ops::Range;
 use guests::runtime::frame::{Frame, IF};
 use guests::runtime::memory::{self, KERNEL_DATA, USER_DATA};
 use guests::runtime::{code, start_info, tcg_null_ss, trap};
@@ -13,6 +14,7 @@ use super::raise::int;
 pub(crate) const CASES: &[(&str, Run)] = &[
     ("privileged-in-ring-1", in_ring_1),
     ("privileged-in-ring-3", in_ring_3),
+    ("every-msr", every_msr),
     ("silent-flags", silent),
     ("software-interrupts", software),
     ("null-stack-segment", null_ss),
@@ -129,6 +131,35 @@ fn each(page: u64, frame: &Frame, data: u64) {
         );
         check_eq!(after.general(), before.general(), "{name}: registers");
         check_eq!(after.rflags & 0xffff, before.rflags & 0xffff, "{name}: flags");
+    }
+}
+
+/// Indices of model-specific registers: the architectural ones, those that hypervisors invent, AMD's and the syscall's.
+const MSRS: &[Range<u64>] = &[
+    0..0x2000,
+    0x4000_0000..0x4000_0200,
+    0xc000_0000..0xc000_0200,
+    0xc001_0000..0xc001_0200,
+    0xffff_ff00..0x1_0000_0000,
+];
+
+fn every_msr(_: u32) {
+    for bytes in [[0x0f, 0x32], [0x0f, 0x30]] {
+        let kernel = Frame::ring1(code::kernel(&bytes), memory::stack(1));
+        let user = Frame::ring3(code::user(&bytes), memory::user_stack());
+        for frame in [kernel, user] {
+            for index in MSRS.iter().cloned().flatten() {
+                let mut before = frame.with_pattern(0x1234_5678);
+                before.rcx = index;
+                let after = trap::run(&before);
+                check_eq!(
+                    (after.vector as u8, after.error, after.rip),
+                    (vector::GP, 0, frame.rip),
+                    "MSR {index:#x}"
+                );
+                check_eq!(after.general(), before.general(), "MSR {index:#x}: registers");
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use abi::reason::Reason;
 
 /// Against the switcher and the ways in and out.
 pub(super) const ENTRIES: &[Case] = &[
-    Case::passes(
+    Case::faults(
         "missing-syscall-with-a-direct-handler",
         "`syscall` with no entry registered is a #UD for a kernel that takes #UD directly, too: the CPU's own frame, on \
          the stack of stack_switch. A user program could else end its kernel with two bytes.",
@@ -65,12 +65,14 @@ pub(super) const VIRTUAL_MODE: &[Case] = &[
          A faithful CPU ignores VM, and the guest gets a #GP.",
     )
     .times(2)
+    .or_faults()
     .on_bochs(End::Passes),
     Case::dies(
         "interrupt-in-virtual-8086-mode",
         Reason::ReturnFrameInvalid,
         "The same, and then a loop: the timer interrupts what looks like the idle hypervisor.",
     )
+    .or_faults()
     .on_bochs(End::Passes),
 ];
 
@@ -96,6 +98,19 @@ pub(super) const DEAD_ON_RETURN: &[Case] = &[Case::dies(
     "A yield whose last byte is the last canonical one leaves nowhere to return to. It shows when the guest's turn \
      comes; when many guests do it in one round, each is found dead while the last one's end is still on the stack.",
 )];
+
+/// Against whoever tells of an end: chains of frame pointers.
+pub(super) const BACKTRACES: &[Case] = &[Case::dies(
+    "frame-pointers-that-lead-astray",
+    Reason::GuestPanic,
+    "A kernel gives up with a chain of frame pointers that comes back to itself, leads into the slot, to a page that is \
+     absent, to no address, to the end of all addresses, or goes on for ever: the record's backtrace ends, and nothing \
+     is followed that the guest could not read itself.",
+)
+.times(BAD_CHAINS)];
+
+/// Runs of `frame-pointers-that-lead-astray`.
+pub const BAD_CHAINS: u32 = 8;
 
 /// Against the time of others.
 pub(super) const GREED: &[Case] = &[

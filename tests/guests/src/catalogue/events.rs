@@ -9,7 +9,7 @@ pub(super) const EVENTS: &[Case] = &[
         "An upcall from either ring finds the interrupted registers, a frame as of a bounced trap, and the mask set; \
          its return leaves everything as it was.",
     ),
-    Case::passes(
+    Case::refused(
         "upcall-refuses",
         "With no upcall registered events wait for one. One that is not canonical or in the slot, and a region that is \
          empty or backwards, are refused, and the old one stays.",
@@ -43,12 +43,12 @@ pub(super) const EVENTS: &[Case] = &[
         "An event to oneself comes before the call returns; a masked port or upcall only notes it; unmasking delivers \
          it, once; waiting unmasks.",
     ),
-    Case::passes(
+    Case::refused(
         "ports-refuse",
         "Ports that do not exist, are closed, are bound already, or of domains that were never there, are refused; a \
          port that is closed leaves its other end unbound.",
     ),
-    Case::passes(
+    Case::refused(
         "ports-run-out",
         "All 1023 ports are taken: the next one is refused. All are closed, and can be had again.",
     ),

@@ -3,26 +3,31 @@ use super::Case;
 
 /// Instructions that ring 0 alone may execute.
 pub(super) const PRIVILEGED: &[Case] = &[
-    Case::passes(
+    Case::faults(
         "privileged-in-ring-1",
         "Every privileged instruction in ring 1 faults to the guest kernel, once, at that instruction, with every \
          register as it was. A CPU that executed one would have given away ring 0.",
     ),
-    Case::passes(
+    Case::faults(
         "privileged-in-ring-3",
         "The same in ring 3: the guest kernel gets the fault with the user's selectors, and may kill that program.",
+    ),
+    Case::faults(
+        "every-msr",
+        "RDMSR and WRMSR of every index that CPUs give to anything, from both rings: a #GP each time, and nothing is read \
+         or written. There is no call for them either.",
     ),
     Case::passes(
         "silent-flags",
         "POPF and IRET that clear IF or set IOPL change neither, and say nothing: interrupts stay on in both rings.",
     ),
-    Case::passes(
+    Case::faults(
         "software-interrupts",
         "`int n` for all 256 n, from both rings: #BP and #OF arrive, the hypercall is one in ring 1, everything else \
          is a #GP, once.",
     )
     .times(2),
-    Case::passes(
+    Case::faults(
         "null-stack-segment",
         "Where the CPU keeps its word, ring 1 may load a null SS with RPL 1 and stays in ring 1; RPL 0 faults. Not \
          tried on TCG, which gives ring 0 away here.",
@@ -31,25 +36,25 @@ pub(super) const PRIVILEGED: &[Case] = &[
 
 /// Ways to change the ring, and ways back.
 pub(super) const RETURNS: &[Case] = &[
-    Case::passes(
+    Case::faults(
         "iretq-to-ring-0",
         "A guest's iretq with the hypervisor's selectors, or the right ones with another RPL: #GP at the iretq.",
     ),
-    Case::passes(
+    Case::faults(
         "iretq-with-odd-frames",
         "Mismatched and null stack segments, NT, a non-canonical address: #GP. VM, VIF and IOPL in the image are \
          ignored; TF gives #DB after one instruction; a null SS with RPL 1 back to ring 1 works.",
     ),
-    Case::passes(
+    Case::faults(
         "far-transfers",
         "Far calls, jumps and returns to every selector of the table, with every RPL: ring 1 stays ring 1.",
     ),
-    Case::passes(
+    Case::faults(
         "call-gate-at-address-0",
         "LDTR is live after a reset, with base 0: a guest that maps address 0, writes a call gate there and far-calls \
          an LDT selector would be in ring 0. Here it is a #GP, from ring 1 and from ring 3.",
     ),
-    Case::passes(
+    Case::faults(
         "syscall-without-entry",
         "`syscall` with no entry registered is a #UD for the guest kernel, never a jump to address 0; from ring 1 too.",
     ),
@@ -84,12 +89,12 @@ pub(super) const FRAMES: &[Case] = &[
         "A direct trap's frame is the CPU's own, from both rings, with registers kept; a fault inside the handler, \
          with its null SS, nests and returns.",
     ),
-    Case::passes(
+    Case::faults(
         "error-codes",
         "Error codes as the CPU gave them for #GP, #NP, #SS, #PF; 0 for vectors that have none. #BP and #OF come \
          after their instruction, faults at it.",
     ),
-    Case::passes(
+    Case::faults(
         "page-fault-address",
         "CR2's word is the address, for loads, stores and fetches, from both rings.",
     ),
@@ -97,16 +102,16 @@ pub(super) const FRAMES: &[Case] = &[
         "entry-flags",
         "A bounced handler starts with clean flags, whatever DF, AC, NT and TF the interrupted code had.",
     ),
-    Case::passes(
+    Case::faults(
         "restarted-faults",
         "A page fault is mended by its handler and the instruction restarted, from both rings, a hundred times.",
     ),
-    Case::passes(
+    Case::faults(
         "null-call",
         "A jump to address 0 in ring 1 with empty vectors is an ordinary page fault, although its address equals the \
          empty entries'.",
     ),
-    Case::passes(
+    Case::faults(
         "handler-writes-to-itself",
         "A handler whose first instruction stores to its own address: CR2 equals RIP equals a handler, and yet it is \
          a data fault for the guest.",
@@ -115,7 +120,7 @@ pub(super) const FRAMES: &[Case] = &[
         "handler-made-executable-without-flush",
         "A handler page is no-execute, then executable, with no flush asked for; the next trap arrives all the same.",
     ),
-    Case::passes(
+    Case::faults(
         "other-handler-straddles",
         "A handler that continues on an absent page, for a vector other than #PF, is the guest's to mend: it gets the \
          page fault.",
@@ -141,7 +146,7 @@ pub(super) const FRAMES: &[Case] = &[
 
 /// What ring 1 can do to the switcher, which is mapped around it.
 pub(super) const SWITCHER: &[Case] = &[
-    Case::passes(
+    Case::faults(
         "slot-is-read-only",
         "Stores from ring 1 to the switcher's text, the GDT, the IDT, the TSS, the trap table, the time page and the \
          machine-to-pfn table fault; ring 3 cannot even read there.",

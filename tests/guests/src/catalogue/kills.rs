@@ -230,7 +230,7 @@ pub(super) const STACK_SWEEP: &[Case] = &[
 
 /// Places that ring 0 cannot return to.
 pub(super) const EXITS: &[Case] = &[
-    Case::passes(
+    Case::faults(
         "hypercall-at-the-canonical-edge",
         "`int 0x82` whose last byte is the last canonical one saves a return address that is none. A faithful CPU \
          refuses it at the exit iretq, in ring 0: the guest's fault, not the hypervisor's. TCG checks after the \

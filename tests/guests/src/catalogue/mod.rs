@@ -12,6 +12,7 @@ mod injections;
 mod kills;
 mod refusals;
 
+pub use attacks::BAD_CHAINS;
 pub use injections::{JUMPS, JUMPS_EACH};
 pub use kills::SWEEP;
 
@@ -37,6 +38,17 @@ impl fmt::Display for End {
     }
 }
 
+/// What the hypervisor has to do about a case that its guest survives; the guest itself checks that it does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Each call is refused with its error code, and has changed nothing.
+    Refusal,
+    /// The guest kernel gets a fault of its own.
+    Fault,
+    /// Nothing: the guest goes on.
+    Nothing,
+}
+
 /// One behaviour.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
@@ -46,6 +58,8 @@ pub struct Case {
     pub story: &'static str,
     /// How many incarnations it takes; each gets its number, from 0.
     pub runs: u32,
+    /// What is to come of it, where it passes.
+    pub answer: Answer,
     /// How it ends on QEMU (TCG).
     pub on_qemu: End,
     /// How it ends on Bochs.
@@ -58,6 +72,7 @@ impl Case {
             name,
             story,
             runs: 1,
+            answer: Answer::Nothing,
             on_qemu: end,
             on_bochs: end,
         }
@@ -65,6 +80,24 @@ impl Case {
 
     const fn passes(name: &'static str, story: &'static str) -> Self {
         Self::new(name, End::Passes, story)
+    }
+
+    const fn refused(name: &'static str, story: &'static str) -> Self {
+        let answer = Answer::Refusal;
+        Self {
+            answer,
+            ..Self::passes(name, story)
+        }
+    }
+
+    const fn faults(name: &'static str, story: &'static str) -> Self {
+        Self::passes(name, story).or_faults()
+    }
+
+    /// Where it passes, that is by a fault.
+    const fn or_faults(self) -> Self {
+        let answer = Answer::Fault;
+        Self { answer, ..self }
     }
 
     const fn dies(name: &'static str, reason: Reason, story: &'static str) -> Self {
@@ -83,6 +116,22 @@ impl Case {
         Self {
             on_bochs: end,
             ..self
+        }
+    }
+}
+
+/// What is to come of a case that ends so, in words.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected(pub Answer, pub End);
+
+impl fmt::Display for Expected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.1, self.0) {
+            (End::Passes, Answer::Refusal) => formatter.write_str("error code"),
+            (End::Passes, Answer::Fault) => formatter.write_str("fault of its own"),
+            (End::Passes, Answer::Nothing) => formatter.write_str("goes on"),
+            (End::Killed(reason), _) => write!(formatter, "killed:{}", reason.name()),
+            (End::Orderly, _) => formatter.write_str("any orderly end"),
         }
     }
 }
@@ -191,6 +240,10 @@ pub const GROUPS: &[Group] = &[
         cases: attacks::DEAD_ON_RETURN,
     },
     Group {
+        name: "backtraces",
+        cases: attacks::BACKTRACES,
+    },
+    Group {
         name: "greed",
         cases: attacks::GREED,
     },
@@ -199,6 +252,73 @@ pub const GROUPS: &[Group] = &[
         cases: attacks::NONSENSE,
     },
 ];
+
+/// Groups that share a boot.
+#[derive(Clone, Copy, Debug)]
+pub struct Suite {
+    /// Unique.
+    pub name: &'static str,
+    /// Their names.
+    pub groups: &'static [&'static str],
+    /// What else is in the machine.
+    pub setting: Setting,
+}
+
+/// What a machine is like in which cases run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Setting {
+    /// A domain for each group, beside a witness.
+    Witness,
+    /// The same, and one that holds a secret.
+    Secret,
+    /// A domain for each group, alone, where time is the number of executed instructions.
+    Counted,
+    /// A boot for each case, beside a witness, with room; ticks are counted, as instructions are.
+    Greed,
+    /// A boot for each case, in two domains: the roles by which they are named, the first being number 1.
+    Peers,
+}
+
+/// Every suite: each group is in one of them.
+pub const SUITES: &[Suite] = &[
+    suite(
+        "kills",
+        &["handlers", "segments", "stacks", "exits"],
+        Setting::Witness,
+    ),
+    suite("stack-sweep", &["stack-sweep"], Setting::Witness),
+    suite(
+        "refusals",
+        &["registration", "descriptors", "calls", "paging"],
+        Setting::Witness,
+    ),
+    suite(
+        "injections",
+        &["privileged", "returns", "frames"],
+        Setting::Witness,
+    ),
+    suite("events", &["events", "event-kills"], Setting::Witness),
+    suite("event-windows", &["event-windows"], Setting::Counted),
+    suite("event-peers", &["event-peers"], Setting::Peers),
+    suite("switcher", &["switcher"], Setting::Secret),
+    suite("switcher-jumps", &["switcher-jumps"], Setting::Witness),
+    suite("console", &["console"], Setting::Witness),
+    suite(
+        "attacks",
+        &["entries", "edges", "virtual-mode", "dead-on-return", "backtraces"],
+        Setting::Witness,
+    ),
+    suite("greed", &["greed"], Setting::Greed),
+    suite("nonsense", &["nonsense"], Setting::Witness),
+];
+
+const fn suite(name: &'static str, groups: &'static [&'static str], setting: Setting) -> Suite {
+    Suite {
+        name,
+        groups,
+        setting,
+    }
+}
 
 /// The group of this name.
 #[must_use]
@@ -269,6 +389,15 @@ mod tests {
             assert!(case.story.len() > 30, "{} says too little", case.name);
             assert!(case.runs > 0, "{} never runs", case.name);
         }
+    }
+
+    #[test]
+    fn every_group_is_in_one_suite() {
+        let mut of_suites: std::vec::Vec<_> = SUITES.iter().flat_map(|suite| suite.groups).copied().collect();
+        let mut all: std::vec::Vec<_> = GROUPS.iter().map(|group| group.name).collect();
+        of_suites.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(of_suites, all);
     }
 
     #[test]
