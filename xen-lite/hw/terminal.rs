@@ -7,6 +7,7 @@ use core::fmt::{self, Write};
 use xen_lite::console::log::Log;
 use xen_lite::console::monitor::{Key, Monitor};
 use xen_lite::console::terminal::{Stream, Terminal as Lines, Writer};
+use xen_lite::console::waiting::{Put, Waiting};
 use xen_lite::domain::Domain;
 
 /// When the port has been given so many bytes, it is somebody else's turn. What a guest writes can become many times as
@@ -18,6 +19,8 @@ const _: () = assert!(CHUNK * 40 <= LINE_ROOM);
 
 /// Most keys that are looked at in one turn.
 const MOST_KEYS: usize = 1024;
+/// Keys that wait for their domain to have room. The monitor's key is not seen behind more.
+const WAITING_KEYS: usize = 16 * 1024;
 /// What `dmesg` can show.
 const LOG_BYTES: usize = 8192;
 /// What stands before the monitor's command line, behind the prefix.
@@ -33,8 +36,7 @@ pub(crate) struct Terminal {
     console: usize,
     monitor: Monitor,
     monitor_stream: Stream,
-    /// A key that waits for its domain to have room.
-    held: Option<u8>,
+    waiting: Waiting<WAITING_KEYS>,
     log: Log<LOG_BYTES>,
     /// Whose output is passed on first, the next time.
     first: usize,
@@ -42,13 +44,11 @@ pub(crate) struct Terminal {
 
 /// What keys have led to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Typed {
-    /// Nothing.
-    Nothing,
-    /// The domain with this index has got some.
-    Keys(usize),
-    /// The monitor's line is a command. Keys that came before it are a domain's, if there were any.
-    Command(Option<usize>),
+pub(crate) struct Typed {
+    /// The indices of domains that have got some: of one whose keys had waited, of the console's.
+    pub(crate) keys: [Option<usize>; 2],
+    /// The monitor's line is a command, to be run behind them.
+    pub(crate) is_command: bool,
 }
 
 /// How much of what a domain has written is passed on.
@@ -70,7 +70,7 @@ impl Terminal {
             console: 0,
             monitor: Monitor::new(),
             monitor_stream: Stream::monitor(),
-            held: None,
+            waiting: Waiting::new(),
             log: Log::new(),
             first: 0,
         }
@@ -148,16 +148,15 @@ impl Terminal {
     /// Keys go to the monitor while it is open, and else to the console's domain as far as it has room; one that has ended
     /// for good reads no more, and its keys go nowhere.
     pub(crate) fn poll(&mut self, domains: &mut [Domain]) -> Typed {
+        let waited = self.pass_waiting(domains);
         let mut keys = None;
         for _ in 0..MOST_KEYS {
-            let Some(byte) = self.held.take().or_else(|| self.port.serial_mut().receive()) else {
-                break;
-            };
-            let domain = domains.get(self.console).filter(|domain| !domain.has_ended());
-            if domain.is_some_and(|domain| domain.console.input.room() == 0) && !self.monitor.takes(byte) {
-                self.held = Some(byte);
+            if !self.takes_key(domains) {
                 break;
             }
+            let Some(byte) = self.port.serial_mut().receive() else {
+                break;
+            };
             match self.monitor.key(byte) {
                 Key::Guest(byte) => keys = self.pass_key(domains, byte).or(keys),
                 Key::Opens => self.open_monitor(domains),
@@ -174,20 +173,47 @@ impl Terminal {
                 }
                 Key::Enter => {
                     self.write_monitor(b"\n");
-                    return Typed::Command(keys);
+                    return Typed {
+                        keys: [waited, keys],
+                        is_command: true,
+                    };
                 }
                 Key::Nothing => {}
             }
         }
-        keys.map_or(Typed::Nothing, Typed::Keys)
+        Typed {
+            keys: [waited, keys],
+            is_command: false,
+        }
     }
 
-    /// Gives a key to the console's domain; says to whom, if there is one and it has room.
-    fn pass_key(&self, domains: &mut [Domain], byte: u8) -> Option<usize> {
+    /// Gives keys that have waited to their domain, as far as it has room; says to whom, if there were any.
+    fn pass_waiting(&mut self, domains: &mut [Domain]) -> Option<usize> {
+        let whose = self.waiting.whose()?;
+        match domains.get_mut(whose).filter(|domain| !domain.has_ended()) {
+            Some(domain) => self.waiting.pass(&mut domain.console.input).then_some(whose),
+            None => {
+                self.waiting.forget();
+                None
+            }
+        }
+    }
+
+    /// Whether there is room for the next key, whoever's it is. The one that has opened the monitor has left some for
+    /// itself: typed again it is the domain's.
+    fn takes_key(&self, domains: &[Domain]) -> bool {
+        let domain = domains.get(self.console).filter(|domain| !domain.has_ended());
+        self.monitor.is_open()
+            || domain.is_none_or(|domain| self.waiting.takes(self.console, &domain.console.input))
+    }
+
+    /// Gives a key to the console's domain, if there is one; says to whom, if it has got it already.
+    fn pass_key(&mut self, domains: &mut [Domain], byte: u8) -> Option<usize> {
         let domain = domains
             .get_mut(self.console)
             .filter(|domain| !domain.has_ended())?;
-        domain.console.input.push_byte(byte).then_some(self.console)
+        let put = self.waiting.put(self.console, &mut domain.console.input, byte);
+        (put == Put::There).then_some(self.console)
     }
 
     fn open_monitor(&mut self, domains: &[Domain]) {

@@ -104,8 +104,9 @@ fn a_domain_is_destroyed_whatever_it_does() {
             "[[domain]]\nname = \"crashing\"\nkernel = \"{dies}\"\nmemory = \"512K\"\nrecord = \"line\"\n\
              restart = {{ policy = \"on-crash\", max = 1000000 }}\nexpect = \"any\"\n"
         );
-    // More lines than wait for a guest: by the time of the last one `web` has read some, and the others have run.
-    let mut keys = "a line for web\n".repeat(200);
+    // More than wait for a guest: by the time of the last line `web` has read some, and the others have run.
+    const LINES: usize = 1200;
+    let mut keys = "a line for web\n".repeat(LINES);
     keys.push_str("\x1dpause paused\n");
     let names = ["asleep", "paused", "loop", "hlt", "yield", "crashing"];
     for name in names {
@@ -122,7 +123,22 @@ fn a_domain_is_destroyed_whatever_it_does() {
         .iter()
         .filter(|line| line.contains("a line for web"))
         .count();
-    assert!(copies >= 200, "{copies} of the lines came back");
+    assert!(copies >= LINES, "{copies} of the lines came back");
+    has(&outcome, "[web] ", "the last line");
+}
+
+#[test]
+fn a_domain_that_reads_nothing_does_not_keep_the_user_out() {
+    let scene =
+        "[[domain]]\nname = \"deaf\"\nkernel = \"spinner\"\nmemory = \"1M\"\nexpect = \"killed:destroyed\"\n"
+            .to_owned()
+            + &cat("web", "expect = \"shutdown\"");
+    // All that waits for one: then the other's keys are still taken as far as it has room.
+    let pasted = "a line for nobody\n".repeat(960);
+    let keys = format!("{pasted}\x1dconsole web\nfor web\n\x1ddestroy deaf\n\nthe last line\n");
+    let outcome = Boot::qemu("monitor-deaf", &scene).typing(&keys).must_be_good();
+    has(&outcome, OWN, "deaf is destroyed");
+    has(&outcome, "[web] ", "for web");
     has(&outcome, "[web] ", "the last line");
 }
 

@@ -11,20 +11,17 @@ use xen_lite::domain::{End, Next, Stage};
 use xen_lite::sched::turn::State;
 
 impl Machine {
-    /// Takes what was typed; says which domain has got keys.
-    pub(super) fn take_keys(&mut self) -> Option<usize> {
-        match self.terminal.poll(&mut self.domains) {
-            Typed::Nothing => None,
-            Typed::Keys(domain) => Some(domain),
-            Typed::Command(domain) => {
-                let monitor: Monitor = self.terminal.monitor().clone();
-                self.run_command(monitor.line());
-                if self.terminal.monitor().is_open() {
-                    self.terminal.prompt();
-                }
-                domain
+    /// Takes what was typed; says which domains have got keys.
+    pub(super) fn take_keys(&mut self) -> [Option<usize>; 2] {
+        let Typed { keys, is_command } = self.terminal.poll(&mut self.domains);
+        if is_command {
+            let monitor: Monitor = self.terminal.monitor().clone();
+            self.run_command(monitor.line());
+            if self.terminal.monitor().is_open() {
+                self.terminal.prompt();
             }
         }
+        keys
     }
 
     fn run_command(&mut self, line: &str) {

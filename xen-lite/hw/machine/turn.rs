@@ -63,7 +63,7 @@ impl Machine {
     /// Takes keys, raises what events are due, and wakes whom they wake, who pays for it. Returns what time it is afterwards.
     #[inline(never)]
     fn look_around(&mut self) -> u64 {
-        let mut typed = None;
+        let mut typed = [None; 2];
         let mut before = self.clock.now_ns();
         if before >= self.next_key_look {
             self.next_key_look = before.saturating_add(LOOK_NS);
@@ -88,7 +88,7 @@ impl Machine {
     }
 
     /// Events that are the machine's: timers that are over, keys that were typed.
-    fn raise_events(&mut self, now: u64, typed: Option<usize>) {
+    fn raise_events(&mut self, now: u64, typed: [Option<usize>; 2]) {
         let World { mem, next_timer, .. } = &mut self.world;
         if now >= *next_timer {
             *next_timer = u64::MAX;
@@ -103,8 +103,10 @@ impl Machine {
                 }
             }
         }
-        if let Some(domain) = typed.and_then(|typed| self.domains.get(typed)) {
-            event::raise_virq(mem, domain, Virq::Console);
+        for index in typed.into_iter().flatten() {
+            if let Some(domain) = self.domains.get(index) {
+                event::raise_virq(mem, domain, Virq::Console);
+            }
         }
     }
 

@@ -14,3 +14,4 @@ pub mod port;
 pub mod ring;
 pub mod terminal;
 pub mod text;
+pub mod waiting;
