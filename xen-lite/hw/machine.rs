@@ -24,6 +24,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use xen_lite::addr::Mfn;
 use xen_lite::boot_image::BootImage;
+use xen_lite::console::turns::Turns;
 use xen_lite::crash::symbols::Symbols;
 use xen_lite::domain::Domain;
 use xen_lite::hypercall::World;
@@ -57,6 +58,8 @@ pub(crate) struct Machine {
     /// What `start_info.flags` says of the machine.
     pub(crate) start_flags: u64,
     pub(crate) cpu_test: Option<crate::cpu_test::CpuTest>,
+    /// Who is heard next.
+    pub(crate) turns: Turns,
     /// Before then nobody looks for keys: a port's FIFO holds what comes meanwhile.
     pub(crate) next_key_look: u64,
     /// When the loaded vCPU went on last, while it runs.

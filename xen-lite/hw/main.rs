@@ -38,6 +38,7 @@ use serial::Uart;
 use terminal::Terminal;
 use xen_lite::addr::{DomainId, Level, Mfn};
 use xen_lite::boot_image::BootImage;
+use xen_lite::console::turns::Turns;
 use xen_lite::descriptor::TssState;
 use xen_lite::domain::Domain;
 use xen_lite::hypercall::{After, Staging, Work, World};
@@ -139,6 +140,7 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
             scheduler: Scheduler::new(),
             ends: Ends::default(),
             cpu_test: None,
+            turns: Turns::new(),
             next_key_look: 0,
             running_since: None,
             wall_clock_s: clock::wall_clock_s(),

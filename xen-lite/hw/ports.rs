@@ -69,6 +69,11 @@ pub(crate) fn has_room() -> bool {
     MACHINES.lock().room() >= LINE_ROOM
 }
 
+/// Bytes that the port for machines has accepted so far.
+pub(crate) fn accepted() -> u64 {
+    MACHINES.lock().accepted()
+}
+
 /// Whether something waits for machines.
 #[inline]
 pub(crate) fn is_empty() -> bool {

@@ -38,8 +38,6 @@ pub(crate) struct Terminal {
     monitor_stream: Stream,
     waiting: Waiting<WAITING_KEYS>,
     log: Log<LOG_BYTES>,
-    /// Whose output is passed on first, the next time.
-    first: usize,
 }
 
 /// What keys have led to.
@@ -72,7 +70,6 @@ impl Terminal {
             monitor_stream: Stream::monitor(),
             waiting: Waiting::new(),
             log: Log::new(),
-            first: 0,
         }
     }
 
@@ -234,16 +231,6 @@ impl Terminal {
     /// The port.
     pub(crate) const fn port(&mut self) -> &mut People {
         self.port
-    }
-
-    /// Whose turn to be heard it is.
-    pub(crate) const fn first(&self) -> usize {
-        self.first
-    }
-
-    /// The next look at who has something to say begins with this one.
-    pub(crate) const fn begin_with(&mut self, index: usize) {
-        self.first = index;
     }
 
     /// Whether a domain has written something that was not passed on.

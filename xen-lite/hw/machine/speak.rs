@@ -1,11 +1,12 @@
 //! Who is heard: what domains have written, and what is said about their ends, as far as the ports take it.
 //!
-//! All take turns. A turn is some text, or one record; it ends when enough waits for the port. A domain that has ended is
-//! heard to its last word; then its end is told; then it is taken apart. What does not find room waits, and with it that
-//! domain alone: it has nothing to do meanwhile, and is charged for what is then done for it.
+//! All take turns ([`xen_lite::console::turns`]). A turn is some text, or one record; it ends when enough waits for the port. A
+//! domain that has ended is heard to its last word; then its end is told; then it is taken apart. What does not find room
+//! waits, and with it that domain alone: it has nothing to do meanwhile, and is charged for what is then done for it.
 use super::Machine;
 use crate::terminal::{SHARE, Terminal};
 use crate::{crash, ports};
+use abi::boot_image::MAX_DOMAINS;
 use xen_lite::crash::death::Obituary;
 use xen_lite::domain::{End, Stage};
 use xen_lite::paging::Teardown;
@@ -29,20 +30,14 @@ impl Machine {
         let mut since = self.clock.now_ns();
         self.send(&mut since);
         let end = self.terminal.port().accepted().wrapping_add(SHARE);
-        let first = self.terminal.first();
-        for step in 0..self.domains.len() {
-            let index = (first + step) % self.domains.len();
-            if !self.wants_to_be_heard(index) {
-                continue;
-            }
-            if !self.terminal.port().takes_text() || self.terminal.port().accepted() >= end {
-                self.terminal.begin_with(index);
+        // They have nothing to say that finds room.
+        let mut done = [false; MAX_DOMAINS];
+        while self.may_be_heard(end) {
+            let Some(index) = self.next_to_be_heard(&done) else {
                 return;
-            }
-            while self.terminal.port().takes_text()
-                && self.terminal.port().accepted() < end
-                && self.terminal.pass_on(&mut self.domains, index)
-            {
+            };
+            let before = self.accepted();
+            while self.may_be_heard(end) && self.terminal.pass_on(&mut self.domains, index) {
                 self.charge(Some(index), &mut since);
                 self.send(&mut since);
             }
@@ -50,11 +45,38 @@ impl Machine {
             self.release(index);
             self.charge(Some(index), &mut since);
             self.send(&mut since);
-            if !self.terminal.port().takes_text() {
-                self.terminal.begin_with(index + 1);
-                return;
+            let bytes = self.accepted().wrapping_sub(before);
+            self.turns.heard(index, bytes);
+            if let Some(done) = done.get_mut(index) {
+                *done = bytes == 0;
             }
         }
+    }
+
+    /// Whether this look has something left of its share, and the port for people takes more.
+    fn may_be_heard(&mut self, end: u64) -> bool {
+        let port = self.terminal.port();
+        port.takes_text() && port.accepted() < end
+    }
+
+    /// The next of those that want to be heard and are not done.
+    fn next_to_be_heard(&mut self, done: &[bool; MAX_DOMAINS]) -> Option<usize> {
+        let Self {
+            domains,
+            scheduler,
+            turns,
+            ..
+        } = self;
+        let waiting = domains.iter().enumerate().filter_map(|(index, domain)| {
+            let wants = scheduler.state(index) == State::Held || Terminal::has_text(domain);
+            wants.then_some(index)
+        });
+        turns.next(waiting, |index| done.get(index) == Some(&false))
+    }
+
+    /// Bytes that both ports have taken.
+    fn accepted(&mut self) -> u64 {
+        self.terminal.port().accepted().wrapping_add(ports::accepted())
     }
 
     /// Whether something of the ports' waits, so that they want to be looked at soon.
@@ -86,10 +108,6 @@ impl Machine {
             self.scheduler.charge_to(index, now.saturating_sub(*since));
         }
         *since = now;
-    }
-
-    fn wants_to_be_heard(&self, index: usize) -> bool {
-        self.scheduler.state(index) == State::Held || self.domains.get(index).is_some_and(Terminal::has_text)
     }
 
     /// Lets a domain wait until the port for machines has room for what is next said of it; whether it has to.

@@ -14,4 +14,5 @@ pub mod port;
 pub mod ring;
 pub mod terminal;
 pub mod text;
+pub mod turns;
 pub mod waiting;
