@@ -80,13 +80,12 @@ impl Reason {
     #[must_use]
     pub const fn why(self) -> &'static str {
         match self {
-            Self::HandlerNotPresent
-            | Self::HandlerNotExecutable
-            | Self::CallbackNotPresent
-            | Self::KernelStackNotPresent
-            | Self::KernelStackReadOnly => {
+            Self::HandlerNotPresent | Self::CallbackNotPresent | Self::KernelStackNotPresent => {
                 "xen-lite does no paging for guests: only the guest knows where the page went, and the code that \
                  could bring it back is what cannot run"
+            }
+            Self::HandlerNotExecutable | Self::KernelStackReadOnly => {
+                "the rights of a page are its guest's own decision, and the code that could change them is what cannot run"
             }
             Self::NoHandler
             | Self::HandlerSegmentNotPresent
@@ -104,6 +103,25 @@ impl Reason {
             }
             Self::GuestPanic | Self::Destroyed => "",
             Self::OutOfMemory | Self::KernelImageInvalid => "a domain is built whole or not at all",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_of_what_is_absent_is_it_said_that_nobody_can_page_it_in() {
+        for reason in Reason::ALL {
+            let is_absent =
+                reason.name().ends_with("-not-present") && *reason != Reason::HandlerSegmentNotPresent;
+            assert_eq!(
+                reason.why().contains("no paging for guests"),
+                is_absent,
+                "{}",
+                reason.name()
+            );
         }
     }
 }
