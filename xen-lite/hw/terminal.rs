@@ -8,7 +8,7 @@ use xen_lite::console::log::Log;
 use xen_lite::console::monitor::{Key, Monitor};
 use xen_lite::console::terminal::{Stream, Terminal as Lines, Writer};
 use xen_lite::console::waiting::{Put, Waiting};
-use xen_lite::domain::Domain;
+use xen_lite::domain::{Domain, Until};
 
 /// When the port has been given so many bytes, it is somebody else's turn. What a guest writes can become many times as
 /// long (a newline, its prefix), so what goes out is counted, not what came in.
@@ -49,15 +49,6 @@ pub(crate) struct Typed {
     pub(crate) is_command: bool,
 }
 
-/// How much of what a domain has written is passed on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Until {
-    /// Whole lines, unless it is the owner or its ring is full: two writers do not break each other's lines.
-    LineEnd,
-    /// Everything.
-    End,
-}
-
 impl Terminal {
     pub(crate) fn new(port: &'static mut People) -> Self {
         Self {
@@ -85,6 +76,11 @@ impl Terminal {
     /// The domain that the keys go to.
     pub(crate) const fn console(&self) -> usize {
         self.console
+    }
+
+    /// The domain that may edit its line, if one may.
+    pub(crate) fn owner(&self) -> Option<usize> {
+        (!self.monitor.is_open()).then_some(self.console)
     }
 
     /// Gives the keys, and with them the right to edit its line, to a domain.
@@ -238,10 +234,27 @@ impl Terminal {
         !domain.console.output.is_empty()
     }
 
+    /// Whether some of it is to be passed on now.
+    pub(crate) fn has_due_text(&self, domain: &mut Domain, index: usize) -> bool {
+        domain.console.due(self.until(domain, index)) > 0
+    }
+
+    /// The owner's line is shown as it comes, and a dead domain's will not be finished.
+    fn until(&self, domain: &Domain, index: usize) -> Until {
+        if self.owner() == Some(index) || !domain.is_live() {
+            Until::End
+        } else {
+            Until::LineEnd
+        }
+    }
+
     /// Passes on some of what a domain has written, at its expense; false if it has written nothing that is to be passed on.
     pub(crate) fn pass_on(&mut self, domains: &mut [Domain], index: usize) -> bool {
         self.port.bill(Some(index));
-        let passed = self.pass_on_until(domains, index, Until::LineEnd);
+        let until = domains
+            .get(index)
+            .map_or(Until::LineEnd, |domain| self.until(domain, index));
+        let passed = self.pass_on_until(domains, index, until);
         self.end_line_of_the_dead(domains, index);
         self.port.bill(None);
         passed
@@ -272,17 +285,9 @@ impl Terminal {
         let (Some(domain), Some(stream)) = (domains.get_mut(index), self.streams.get_mut(index)) else {
             return false;
         };
-        let output = &domain.console.output;
-        let all = until == Until::End
-            || (index == self.console && !self.monitor.is_open())
-            || output.room() == 0
-            || !domain.is_live();
-        let waiting = output.peek();
-        let waiting = if all {
-            waiting
-        } else {
-            waiting.get(..output.whole_lines()).unwrap_or(waiting)
-        };
+        let due = domain.console.due(until);
+        let waiting = domain.console.output.peek();
+        let waiting = waiting.get(..due).unwrap_or(waiting);
         let chunk = waiting.get(..CHUNK).unwrap_or(waiting);
         if chunk.is_empty() {
             return false;

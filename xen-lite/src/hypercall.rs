@@ -67,7 +67,7 @@ pub struct World<'a, M> {
     pub after: After,
     /// No vCPU's timer is earlier; `u64::MAX` for none. Nanoseconds since boot.
     pub next_timer: u64,
-    /// Some domain may have written text that waits to be passed on.
+    /// Some domain may have written text that is to be passed on.
     pub has_text: bool,
     /// What it may still do by itself.
     pub work: Work,

@@ -94,22 +94,49 @@ fn every_primitive_is_as_short_as_promised() {
     }
 }
 
+/// Two that hand over to each other.
+const PAIR: &str = "
+    [[domain]]
+    name = \"bench\"
+    kernel = \"bench\"
+    cmdline = \"role=switcher\"
+    memory = \"1M\"
+    [[domain]]
+    name = \"peer\"
+    kernel = \"bench\"
+    cmdline = \"role=peer\"
+    memory = \"1M\"
+";
+
 #[test]
 fn a_handover_between_two_domains_is_as_short_as_promised() {
-    let scene = "
-        [[domain]]
-        name = \"bench\"
-        kernel = \"bench\"
-        cmdline = \"role=switcher\"
-        memory = \"1M\"
-        [[domain]]
-        name = \"peer\"
-        kernel = \"bench\"
-        cmdline = \"role=peer\"
-        memory = \"1M\"
-    ";
-    let count = counts("switch-counts", scene)["vcpu-switch"];
+    let count = counts("switch-counts", PAIR)["vcpu-switch"];
     assert!(count <= SWITCH, "{count} instructions, {SWITCH} at most");
     // More than a call that only looks whether there is somebody: both guests do run.
     assert!(count >= 200, "{count} instructions cannot be");
+}
+
+#[test]
+fn a_line_that_is_not_finished_takes_no_time_of_others() {
+    let beside = |mode: &str| {
+        let third = format!(
+            "
+            [[domain]]
+            name = \"third\"
+            kernel = \"worker\"
+            cmdline = \"from=2000 until=2001 mode={mode}\"
+            memory = \"2M\"
+            "
+        );
+        counts(&format!("switch-beside-{mode}"), &format!("{PAIR}{third}"))["vcpu-switch"]
+    };
+    // Both sleep; one has begun a line before.
+    let (quiet, mumbling) = (beside("spin"), beside("mumbles"));
+    println!(
+        "a handover takes {quiet} instructions beside a sleeper, {mumbling} beside one that has begun a line"
+    );
+    assert!(
+        mumbling <= quiet + 10,
+        "{mumbling} instructions instead of {quiet}"
+    );
 }

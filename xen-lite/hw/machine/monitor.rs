@@ -13,6 +13,7 @@ use xen_lite::sched::turn::State;
 impl Machine {
     /// Takes what was typed; says which domains have got keys.
     pub(super) fn take_keys(&mut self) -> [Option<usize>; 2] {
+        let owner = self.terminal.owner();
         let Typed { keys, is_command } = self.terminal.poll(&mut self.domains);
         if is_command {
             let monitor: Monitor = self.terminal.monitor().clone();
@@ -21,6 +22,8 @@ impl Machine {
                 self.terminal.prompt();
             }
         }
+        // A new owner's line is shown as far as it has come.
+        self.world.has_text |= self.terminal.owner() != owner;
         keys
     }
 

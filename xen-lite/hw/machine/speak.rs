@@ -20,7 +20,8 @@ impl Machine {
         let is_asked = self.scheduler.holds_somebody() || self.world.has_text || self.has_to_send();
         if is_asked {
             self.send_and_fill();
-            self.world.has_text = self.domains.iter().any(Terminal::has_text);
+            let mut domains = self.domains.iter_mut().enumerate();
+            self.world.has_text = domains.any(|(index, domain)| self.terminal.has_due_text(domain, index));
         }
         is_asked
     }
@@ -64,11 +65,12 @@ impl Machine {
         let Self {
             domains,
             scheduler,
+            terminal,
             turns,
             ..
         } = self;
-        let waiting = domains.iter().enumerate().filter_map(|(index, domain)| {
-            let wants = scheduler.state(index) == State::Held || Terminal::has_text(domain);
+        let waiting = domains.iter_mut().enumerate().filter_map(|(index, domain)| {
+            let wants = scheduler.state(index) == State::Held || terminal.has_due_text(domain, index);
             wants.then_some(index)
         });
         turns.next(waiting, |index| done.get(index) == Some(&false))

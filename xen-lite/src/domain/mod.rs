@@ -7,13 +7,13 @@
 )]
 
 pub mod build;
+mod console;
 pub mod layout;
 pub mod start_info;
 
 use crate::addr::{DomainId, Mfn};
 use crate::boot_image::DomainSpec;
 use crate::console::command::{Flags, Row};
-use crate::console::ring::Ring;
 use crate::crash::Identity;
 use crate::crash::death::Obituary;
 use crate::crash::pace::Pace;
@@ -29,19 +29,7 @@ use crate::vcpu::{Vcpu, VcpuSet};
 use abi::reason::Reason;
 use abi::sched::{ShutdownReason, WAKE_EVENT, WAKE_INPUT, WAKE_OUTPUT};
 use build::Builder;
-
-/// Bytes that wait to be read by a guest.
-pub const INPUT_BYTES: usize = 1024;
-/// Bytes that a guest has written and no terminal has taken yet.
-pub const OUTPUT_BYTES: usize = 4096;
-
-/// What was typed, what was written.
-pub struct Console {
-    /// Towards the guest.
-    pub input: Ring<INPUT_BYTES>,
-    /// From the guest.
-    pub output: Ring<OUTPUT_BYTES>,
-}
+pub use console::{Console, INPUT_BYTES, OUTPUT_BYTES, Until};
 
 /// How an incarnation ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,10 +137,7 @@ impl Domain {
                 virtual_time_ns: 0,
                 time_version: 0,
             },
-            console: Console {
-                input: Ring::new(),
-                output: Ring::new(),
-            },
+            console: Console::new(),
             stage: Stage::Building(Builder::new()),
             next: Next::Policy,
             ports: Ports::new(),

@@ -219,7 +219,7 @@ fn console_write(
         });
         match copied {
             Ok(()) => {
-                done += domain.console.output.push(bytes);
+                done += domain.console.write(bytes);
                 world.after.write();
                 world.has_text = true;
             }

@@ -7,13 +7,15 @@
 //!
 //! `mode=spin` (the default) does nothing else, `mode=yield` yields after each piece, `mode=nap` sleeps for `sleep`
 //! nanoseconds after each `run` of them, `mode=calls` makes hypercalls and changes page tables, `mode=touch` writes to all
-//! its memory. `mode=crash` dies at once. Those of [`nuisance`] do no work: they disturb others. With `offers=N` domain N
+//! its memory. `mode=crash` dies at once, `mode=mumbles` begins a line and sleeps. Those of [`nuisance`] do no work: they disturb others. With `offers=N` domain N
 //! can send events to this one.
 #![no_std]
 #![no_main]
 
 use abi::layout::PAGE_SIZE;
 use abi::sched::WAKE_EVENT;
+use core::fmt::Write as _;
+use guests::runtime::console::Console;
 use guests::runtime::memory::{self, KERNEL_DATA};
 use guests::runtime::time::now_ns;
 use guests::runtime::{call, start_info, trap};
@@ -58,6 +60,7 @@ fn main() {
         "calls" => Habit::Calls,
         "touch" => Habit::Touch,
         "crash" => return memory::poke(NOWHERE, 0),
+        "mumbles" => return mumble(from),
         other => {
             let nuisance = nuisance::named(other);
             return check!(
@@ -120,6 +123,15 @@ fn report(worked: u64, virtual_before: u64, longest: u64) {
         "worked {worked} ns, virtual {} ns, longest {longest} ns",
         virtual_after - virtual_before
     );
+}
+
+/// Leaves a line unfinished until a system time.
+fn mumble(until: u64) {
+    let mut console = Console::new();
+    // Writing to the console cannot fail.
+    let _ = console.write_str("one more word, and ");
+    console.flush();
+    sleep_until(until);
 }
 
 /// Disturbs others in the span.
