@@ -45,6 +45,7 @@ use xen_lite::hypercall::{After, Staging, Work, World};
 use xen_lite::paging::{FrameInfo, FrameTable, Sampling};
 use xen_lite::platform::PhysMem;
 use xen_lite::record::{Record, SelfTest};
+use xen_lite::sched::set::Set;
 use xen_lite::sched::turn::{Scheduler, State};
 use xen_lite::switcher::Registers;
 use xen_lite::vcpu::{Common, VcpuSet};
@@ -106,6 +107,7 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
         common: common(&memory),
         after: After::default(),
         next_timer: u64::MAX,
+        stirred: Set::EMPTY,
         has_text: false,
         work: Work::PER_CALL,
         staging: Staging::EMPTY,

@@ -205,7 +205,7 @@ pub fn unmask_upcall(mem: &mut impl PhysMem, shared: Mfn) {
     mem.write(shared, FLAGS, flags & !UPCALL_MASK);
 }
 
-/// Carries out an `event_channel_op` of domain `own`. Returns rax and rdx, and whether another domain was notified.
+/// Carries out an `event_channel_op` of domain `own`. Returns rax and rdx, and which other domain was notified.
 ///
 /// # Errors
 /// What the caller is told; nothing has changed.
@@ -275,7 +275,7 @@ pub fn operate(
             Ok(Done {
                 value: status.raw(),
                 detail,
-                notified: false,
+                notified: None,
             })
         }
         EventChannelOp::Unmask => {
@@ -294,22 +294,27 @@ pub fn operate(
     }
 }
 
-/// Sends an event through a port of domain `own`. Returns whether another domain was notified.
+/// Sends an event through a port of domain `own`. Returns which other domain was notified.
 ///
 /// # Errors
 /// The port leads nowhere.
 #[inline(always)]
-pub fn send(mem: &mut impl PhysMem, domains: &[Domain], own: usize, port: u64) -> Result<bool, Errno> {
+pub fn send(
+    mem: &mut impl PhysMem,
+    domains: &[Domain],
+    own: usize,
+    port: u64,
+) -> Result<Option<DomainId>, Errno> {
     let caller = domains.get(own).ok_or(Errno::NoDomain)?;
     if let Some((remote, port)) = caller.ports.leads_to(port) {
         if let Some(other) = domains.get(usize::from(remote.0)) {
             raise(mem, other.vcpu.set.shared_info(), port);
         }
-        return Ok(remote != caller.id);
+        return Ok((remote != caller.id).then_some(remote));
     }
     match caller.ports.get(port) {
         // Nobody listens yet: an event into the void, as in Xen.
-        Port::Unbound(_) => Ok(false),
+        Port::Unbound(_) => Ok(None),
         Port::Interdomain(..) | Port::Virq(_) | Port::Closed => Err(Errno::Invalid),
     }
 }
@@ -321,8 +326,8 @@ pub struct Done {
     pub value: u64,
     /// rdx.
     pub detail: u64,
-    /// Another domain has got an event.
-    pub notified: bool,
+    /// This other domain has got an event.
+    pub notified: Option<DomainId>,
 }
 
 impl Done {
@@ -330,7 +335,7 @@ impl Done {
         Ok(Self {
             value: u64::from(value),
             detail: 0,
-            notified: false,
+            notified: None,
         })
     }
 }

@@ -11,10 +11,12 @@ mod staging;
 
 pub use staging::Staging;
 
+use crate::addr::DomainId;
 use crate::domain::Domain;
 use crate::event::{self, Done};
 use crate::paging::{self, FrameTable, Progress};
 use crate::platform::PhysMem;
+use crate::sched::set::Set;
 use crate::sched::turn::effective_mask;
 use crate::vcpu::Common;
 use abi::errno::Errno;
@@ -67,6 +69,9 @@ pub struct World<'a, M> {
     pub after: After,
     /// No vCPU's timer is earlier; `u64::MAX` for none. Nanoseconds since boot.
     pub next_timer: u64,
+    /// Sleepers among these may have something to wake for. Nobody wakes but for an event, a key, room for output, or at its
+    /// time; and no domain changes anything of its own while it sleeps.
+    pub stirred: Set,
     /// Some domain may have written text that is to be passed on.
     pub has_text: bool,
     /// What it may still do by itself.
@@ -319,12 +324,19 @@ fn set_timer(world: &mut World<'_, impl PhysMem>, domain: &mut Domain, deadline:
 fn send_event(world: &mut World<'_, impl PhysMem>, domains: &[Domain], own: usize, port: u64) -> Answer {
     match event::send(&mut world.mem, domains, own, port) {
         Ok(notified) => {
-            if notified {
-                world.after.notify();
-            }
+            notify(world, notified);
             Answer::DONE
         }
         Err(errno) => Answer::refused(errno),
+    }
+}
+
+/// Another domain has got an event, if one has: it may wake, and be due.
+#[inline(always)]
+fn notify<M>(world: &mut World<'_, M>, notified: Option<DomainId>) {
+    if let Some(DomainId(domain)) = notified {
+        world.stirred.put(usize::from(domain), true);
+        world.after.notify();
     }
 }
 
@@ -344,9 +356,7 @@ fn manage_event_channels(
             detail,
             notified,
         }) => {
-            if notified {
-                world.after.notify();
-            }
+            notify(world, notified);
             Answer { value, detail }
         }
         Err(errno) => Answer::refused(errno),

@@ -117,6 +117,28 @@ fn a_handover_between_two_domains_is_as_short_as_promised() {
 }
 
 #[test]
+fn who_sleeps_takes_no_time_of_others() {
+    let mut scene = PAIR.to_owned();
+    for number in 0..60 {
+        scene += &format!(
+            "
+            [[domain]]
+            name = \"sleeper-{number}\"
+            kernel = \"worker\"
+            cmdline = \"from=20000 until=20001\"
+            memory = \"2M\"
+            "
+        );
+    }
+    let (alone, beside) = (
+        counts("switch-alone", PAIR)["vcpu-switch"],
+        counts("switch-beside-60", &scene)["vcpu-switch"],
+    );
+    println!("a handover takes {alone} instructions alone, {beside} beside sixty sleepers");
+    assert!(beside <= alone + 10, "{beside} instructions instead of {alone}");
+}
+
+#[test]
 fn a_line_that_is_not_finished_takes_no_time_of_others() {
     let beside = |mode: &str| {
         let third = format!(

@@ -39,6 +39,8 @@ impl Machine {
             };
             let before = self.accepted();
             while self.may_be_heard(end) && self.terminal.pass_on(&mut self.domains, index) {
+                // It may wait for room.
+                self.world.stirred.put(index, true);
                 self.charge(Some(index), &mut since);
                 self.send(&mut since);
             }

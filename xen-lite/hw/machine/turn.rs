@@ -54,10 +54,13 @@ impl Machine {
         }
     }
 
-    /// Whether keys, timers or sleepers want to be looked at.
+    /// Whether keys, timers, or sleepers that may wake, want to be looked at.
     #[inline(always)]
     fn has_to_look(&self, now: u64) -> bool {
-        now >= self.next_key_look || now >= self.world.next_timer || self.scheduler.may_wake(now)
+        now >= self.next_key_look
+            || now >= self.world.next_timer
+            || !self.world.stirred.is_empty()
+            || self.scheduler.may_expire(now)
     }
 
     /// Takes keys, raises what events are due, and wakes whom they wake, who pays for it. Returns what time it is afterwards.
@@ -89,14 +92,20 @@ impl Machine {
 
     /// Events that are the machine's: timers that are over, keys that were typed.
     fn raise_events(&mut self, now: u64, typed: [Option<usize>; 2]) {
-        let World { mem, next_timer, .. } = &mut self.world;
+        let World {
+            mem,
+            next_timer,
+            stirred,
+            ..
+        } = &mut self.world;
         if now >= *next_timer {
             *next_timer = u64::MAX;
-            for domain in &mut self.domains {
+            for (index, domain) in self.domains.iter_mut().enumerate() {
                 match domain.vcpu.timer_ns {
                     Some(timer) if timer <= now => {
                         domain.vcpu.timer_ns = None;
                         event::raise_virq(mem, domain, Virq::Timer);
+                        stirred.put(index, true);
                     }
                     Some(timer) => *next_timer = timer.min(*next_timer),
                     None => {}
@@ -106,14 +115,16 @@ impl Machine {
         for index in typed.into_iter().flatten() {
             if let Some(domain) = self.domains.get(index) {
                 event::raise_virq(mem, domain, Virq::Console);
+                stirred.put(index, true);
             }
         }
     }
 
     /// Ends waits: a condition holds, or the time is over.
     fn wake(&mut self, now: u64) {
+        let stirred = core::mem::take(&mut self.world.stirred);
         let mem = &self.world.mem;
-        for index in self.scheduler.sleepers() {
+        for index in stirred {
             if let Some(domain) = self.domains.get_mut(index)
                 && self.scheduler.wake(index, domain.conditions(mem))
             {

@@ -12,6 +12,7 @@ use crate::addr::Level;
 use crate::descriptor::TssState;
 use crate::hypercall::{After, Answer, Outcome, Staging, Work, World, dispatch};
 use crate::paging::{TeardownProgress, audit};
+use crate::sched::set::Set;
 use crate::testing::{ArrayMem, frame_table};
 use crate::vcpu::Common;
 use abi::boot_image::RestartPolicy;
@@ -104,6 +105,7 @@ impl Machine {
                 common,
                 after: After::default(),
                 next_timer: u64::MAX,
+                stirred: Set::EMPTY,
                 has_text: false,
                 work: Work::PER_CALL,
                 staging: Staging::EMPTY,

@@ -58,6 +58,7 @@ fn an_event_sets_pending_selector_and_the_flag_of_the_other_end_alone() {
     assert_eq!(far, 71);
     assert_eq!(op(&mut bench, 1, EventChannelOp::Send, &[2]), (Ok(0), 0));
     assert!(bench.world.after.take_notified());
+    assert!(bench.world.stirred.eq([0]), "it may sleep");
     assert_eq!(bench.shared(0, PENDING + 8), 1 << (71 - 64));
     assert_eq!((bench.shared(0, SELECTOR), bench.shared(0, 0)), (2, 1));
     assert_eq!(op(&mut bench, 1, EventChannelOp::Send, &[there]), (Ok(0), 0));

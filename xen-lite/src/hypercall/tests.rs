@@ -13,6 +13,7 @@ use crate::descriptor::TssState;
 use crate::domain::Domain;
 use crate::paging::{self, DomainMemory, PageType, audit};
 use crate::platform::PhysMem;
+use crate::sched::set::Set;
 use crate::testing::world::Bench;
 use crate::testing::{ArrayMem, frame_table};
 use crate::vcpu::{Common, VcpuSet};
@@ -78,6 +79,7 @@ impl Guest {
             common,
             after: After::default(),
             next_timer: u64::MAX,
+            stirred: Set::EMPTY,
             has_text: false,
             work: Work::PER_CALL,
             staging: Staging::EMPTY,

@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod restart;
+pub mod set;
 pub mod turn;
 
 #[cfg(test)]

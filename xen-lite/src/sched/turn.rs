@@ -14,6 +14,7 @@
 //! 3. Equal virtual times are ordered by who has just woken, then by who has waited longer: the same calls give the same
 //!    turns.
 use super::account::{Account, SLOP_NS, VirtualTime};
+use super::set::Set;
 use abi::boot_image::MAX_DOMAINS;
 use abi::sched::WAKE_DEFAULT;
 
@@ -173,44 +174,6 @@ impl Slot {
     }
 }
 
-/// A set of domains.
-#[derive(Clone, Copy, Default, Debug)]
-struct Set(u128);
-
-const _: () = assert!(MAX_DOMAINS <= u128::BITS as usize);
-
-impl Set {
-    #[inline(always)]
-    const fn put(&mut self, domain: usize, is_in: bool) {
-        if domain < MAX_DOMAINS {
-            let bit = 1 << domain;
-            self.0 = if is_in { self.0 | bit } else { self.0 & !bit };
-        }
-    }
-
-    #[inline(always)]
-    const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Its members, if there are two at most.
-    fn few(mut self) -> Option<[Option<usize>; 2]> {
-        let few = [self.next(), self.next()];
-        self.is_empty().then_some(few)
-    }
-}
-
-impl Iterator for Set {
-    type Item = usize;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        let first = self.0.trailing_zeros() as usize;
-        self.0 &= self.0.wrapping_sub(1);
-        (first < MAX_DOMAINS).then_some(first)
-    }
-}
-
 /// Who has the turn.
 #[derive(Clone, Copy, Debug)]
 struct Current {
@@ -254,8 +217,6 @@ pub struct Scheduler {
     ready: Set,
     /// The same, if they are two at most; else nobody.
     few: [Option<usize>; 2],
-    /// Those that sleep.
-    asleep: Set,
     /// Those that are held.
     held: Set,
     /// Whether some of those that have something to do have yet to join.
@@ -281,10 +242,9 @@ impl Scheduler {
         Self {
             slots: [Slot::ABSENT; MAX_DOMAINS],
             count: 0,
-            ready: Set(0),
+            ready: Set::EMPTY,
             few: [None; 2],
-            asleep: Set(0),
-            held: Set(0),
+            held: Set::EMPTY,
             any_joins: false,
             soonest: u64::MAX,
             current: None,
@@ -324,17 +284,11 @@ impl Scheduler {
             .unwrap_or_default()
     }
 
-    /// Those that sleep, so that [`Self::wake`] may wake them.
-    #[inline]
-    pub fn sleepers(&self) -> impl Iterator<Item = usize> + use<> {
-        self.asleep
-    }
-
-    /// Whether somebody may wake: one sleeps, or a time has come for [`Self::expire`].
+    /// Whether a time has come for [`Self::expire`].
     #[must_use]
     #[inline]
-    pub const fn may_wake(&self, now: u64) -> bool {
-        !self.asleep.is_empty() || now >= self.soonest
+    pub const fn may_expire(&self, now: u64) -> bool {
+        now >= self.soonest
     }
 
     /// Whether somebody is held.
@@ -377,7 +331,6 @@ impl Scheduler {
         self.any_joins |= joins;
         self.ready.put(domain, has_work);
         self.few = self.ready.few().unwrap_or_default();
-        self.asleep.put(domain, matches!(state, State::Blocked { .. }));
         self.held.put(domain, state == State::Held);
     }
 

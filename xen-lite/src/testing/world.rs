@@ -7,6 +7,7 @@ use crate::domain::{Domain, End, Stage};
 use crate::hypercall::{After, Answer, Outcome, Staging, Work, World, dispatch};
 use crate::paging::{audit, pin, set_root, unpin, update_entry};
 use crate::platform::PhysMem;
+use crate::sched::set::Set;
 use crate::testing::machine::{P, U, W, entry};
 use crate::vcpu::{Common, VcpuSet};
 use abi::boot_image::RestartPolicy;
@@ -74,6 +75,7 @@ impl Bench {
                 common,
                 after: After::default(),
                 next_timer: u64::MAX,
+                stirred: Set::EMPTY,
                 has_text: false,
                 work: Work::PER_CALL,
                 staging: Staging::EMPTY,
