@@ -79,7 +79,7 @@ impl<'a, M: Machine> Kernel<'a, M> {
         Self {
             machine,
             frames,
-            tty: Tty::new(),
+            tty: Tty::on_console_of(host_name),
             vfs,
             kernel_root,
             archive,

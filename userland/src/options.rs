@@ -32,6 +32,8 @@ impl Options {
 pub enum Error {
     /// This is no option.
     Unknown(u8),
+    /// Options are single letters.
+    Word(&'static [u8]),
     /// This option needs an argument.
     NoArgument(u8),
 }
@@ -46,6 +48,8 @@ pub fn sort(arguments: &[&'static [u8]], known: &[u8]) -> Result<Options, Error>
     while let Some(argument) = rest.next() {
         if *argument == b"--" {
             options.operands.extend(rest.by_ref());
+        } else if argument.starts_with(b"--") {
+            return Err(Error::Word(argument));
         } else if argument.len() > 1 && argument.starts_with(b"-") {
             let mut letters = argument.get(1..).unwrap_or(&[]);
             while let Some((letter, after)) = letters.split_first() {
@@ -86,6 +90,9 @@ pub fn sort_or_complain(program: &[u8], arguments: &[&'static [u8]], known: &[u8
         Err(Error::Unknown(letter)) => {
             eprintln!("{}: invalid option -- '{}'", Text(program), Text(&[letter]));
         }
+        Err(Error::Word(word)) => {
+            eprintln!("{}: unrecognized option '{}'", Text(program), Text(word));
+        }
         Err(Error::NoArgument(letter)) => {
             eprintln!(
                 "{}: option requires an argument -- '{}'",
@@ -109,6 +116,7 @@ mod tests {
         assert_eq!(options.operands, [b"x".as_slice(), b"-", b"-c"]);
         assert_eq!(sort(&[b"-x"], b"a"), Err(Error::Unknown(b'x')));
         assert_eq!(sort(&[b"-n"], b"n:"), Err(Error::NoArgument(b'n')));
+        assert_eq!(sort(&[b"--help"], b"h"), Err(Error::Word(b"--help")));
         assert_eq!(sort(&[b"-:"], b"n:"), Err(Error::Unknown(b':')));
     }
 }

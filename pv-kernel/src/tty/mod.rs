@@ -40,13 +40,16 @@ pub struct Tty {
     last_key_ns: u64,
 }
 
+/// Characters of a screen's line.
+const SCREEN: u16 = 80;
+
 impl Default for Tty {
     fn default() -> Self {
         Self {
             termios: Termios::default(),
             window: Window {
                 rows: 24,
-                columns: 80,
+                columns: SCREEN,
             },
             session: None,
             foreground: None,
@@ -118,6 +121,15 @@ impl Tty {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The terminal of the domain called `name`: the hypervisor begins every line with `[name] `.
+    #[must_use]
+    pub fn on_console_of(name: &str) -> Self {
+        let prefix = u16::try_from(name.len() + "[] ".len()).unwrap_or(SCREEN);
+        let mut tty = Self::new();
+        tty.window.columns = SCREEN.saturating_sub(prefix);
+        tty
     }
 
     /// Takes what has been typed, as far as there is room for it, and shows it.

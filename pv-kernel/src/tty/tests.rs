@@ -306,3 +306,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_line_has_room_for_what_the_console_puts_before_it() {
+    assert_eq!(Tty::new().window.columns, 80);
+    assert_eq!(Tty::on_console_of("web").window.columns, 74);
+    assert_eq!(Tty::on_console_of(&"x".repeat(31)).window.columns, 46);
+}

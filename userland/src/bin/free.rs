@@ -19,12 +19,13 @@ fn main(_: Arguments) -> i32 {
     let cached = value("Cached") + value("Buffers");
     let available = procfs::memory(&text, b"MemAvailable").unwrap_or(free);
     let (swap, swap_free) = (value("SwapTotal"), value("SwapFree"));
-    println!("              total        used        free      shared  buff/cache   available");
+    // A line of the hypervisor's console begins with the domain's name.
+    println!("            total       used       free     shared buff/cache  available");
     println!(
-        "Mem:    {total:11} {:11} {free:11} {:11} {cached:11} {available:11}",
+        "Mem:   {total:10} {:10} {free:10} {:10} {cached:10} {available:10}",
         (total - free - cached).max(0),
         value("Shmem")
     );
-    println!("Swap:   {swap:11} {:11} {swap_free:11}", swap - swap_free);
+    println!("Swap:  {swap:10} {:10} {swap_free:10}", swap - swap_free);
     0
 }

@@ -178,6 +178,15 @@ fn jobs_stop_and_go_on() {
     session.line("while :; do :; done");
     session.wait_for("\n");
     session.press("\x03");
+    session.line("nosuch; fg; kill %7; kill nobody");
+    for message in [
+        "nosuch: not found",
+        "fg: there is no job",
+        "kill: %7: no such job",
+        "kill: nobody: neither a process nor a job",
+    ] {
+        session.wait_for(&format!("/sh: {message}\r\n"));
+    }
     session.line("echo still here");
     session.wait_for("still here\r\n");
     session.wait_for("% ");

@@ -15,6 +15,7 @@ impl Shell {
     /// Makes the shell one that somebody types to.
     pub(crate) fn begin_interactive(&mut self) {
         self.options.interactive = true;
+        self.is_typed = true;
         self.set_interactive_signals();
         self.terminal = self.take_terminal();
         self.options.monitor = self.terminal.is_some();

@@ -78,6 +78,7 @@ impl Shell {
             return self.not_run(path, Errno::ENOEXEC);
         }
         self.name = path.to_vec();
+        self.is_typed = false;
         self.positional = words.get(1..).unwrap_or(&[]).to_vec();
         self.functions.clear();
         let outcome: Outcome = self.text(&text, 1);

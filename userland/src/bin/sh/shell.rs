@@ -74,6 +74,8 @@ pub(crate) struct Shell {
     pub(crate) may_become: bool,
     /// The line of the command that is running.
     pub(crate) line: usize,
+    /// Somebody has typed what runs, in a subshell too: messages name no lines.
+    pub(crate) is_typed: bool,
     /// The status of the last command substitution of the command that is being expanded.
     pub(crate) substituted: Option<i32>,
     pub(crate) getopts: Place,
@@ -131,6 +133,7 @@ impl Shell {
             functions_running: 0,
             may_become: false,
             line: 1,
+            is_typed: false,
             substituted: None,
             getopts: Place { index: 1, letters: 0 },
             warned_of_jobs: false,
@@ -140,7 +143,7 @@ impl Shell {
     /// A message on standard error.
     pub(crate) fn complain(&self, what: impl fmt::Display) {
         let name = Text(&self.name);
-        match self.options.interactive {
+        match self.is_typed {
             true => io::print(io::STDERR, format_args!("{name}: {what}\n")),
             false => io::print(io::STDERR, format_args!("{name}: line {}: {what}\n", self.line)),
         }

@@ -36,7 +36,11 @@ fn go_on(shell: &mut Shell, words: &[Bytes], mode: Mode) -> Outcome {
     match shell.jobs.find(&name).map(|job| (job.number, job.state())) {
         Some((number, State::Running | State::Stopped(_))) => shell.go_on(number, mode),
         _ => {
-            shell.complain(format_args!("{}: no such job", Text(&name)));
+            let command = Text(words.first().map_or(b"", |word| word));
+            match name.is_empty() {
+                true => shell.complain(format_args!("{command}: there is no job")),
+                false => shell.complain(format_args!("{command}: {}: no such job", Text(&name))),
+            }
             Ok(1)
         }
     }
@@ -145,7 +149,14 @@ pub(super) fn kill(shell: &mut Shell, words: &[Bytes]) -> Outcome {
         };
         let sent = pid.ok_or(Errno::ESRCH).and_then(|pid| process::kill(pid, wanted));
         if let Err(error) = sent {
-            shell.complain(format_args!("kill: {}: {error}", Text(target)));
+            let target_text = Text(target);
+            match (pid, target.starts_with(b"%")) {
+                (Some(_), _) => shell.complain(format_args!("kill: {target_text}: {error}")),
+                (None, true) => shell.complain(format_args!("kill: {target_text}: no such job")),
+                (None, false) => {
+                    shell.complain(format_args!("kill: {target_text}: neither a process nor a job"))
+                }
+            }
             code = 1;
         } else if let (Some(pid), Some(job)) = (pid, job_number)
             && matches!(wanted, signal::SIGTERM | signal::SIGHUP)
