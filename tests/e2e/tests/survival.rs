@@ -32,9 +32,9 @@ fn a_shell_comes_back_after_fork_bombs_and_hogs() {
                 (PROMPT, ":(){ :|:& };:\n"),
                 (
                     "cannot fork",
-                    "kill -9 -1; until ps > /tmp/ps; do true; done; echo something $((6 * 7))\n",
+                    "kill -9 -1; until ps > /f; do true; done; echo some $((6 * 7))\n",
                 ),
-                ("something 42", "hog 1000; echo hog $?\n"),
+                ("some 42", "hog 1000; echo hog $?\n"),
                 ("hog 137", "hog 1000 & hog 1000 | hog 1000\n"),
                 (PROMPT, "wait; free\n"),
                 ("Swap", "ps | wc -l\n"),
