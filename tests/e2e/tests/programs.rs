@@ -285,9 +285,9 @@ fn frames_go_to_the_hypervisor_and_come_back() {
 const COSTS: &[(&str, u64)] = &[
     ("getpid-int80", 420),
     ("getpid-syscall", 425),
-    ("fork-exit-wait", 135_000),
-    ("fork-exec-exit-wait", 276_000),
-    ("exec", 144_000),
+    ("fork-exit-wait", 98_300),
+    ("fork-exec-exit-wait", 203_000),
+    ("exec", 111_600),
     ("switch", 1_290),
     ("pipe-write-read", 3_550),
     ("pipe-round-trip", 11_150),
