@@ -68,6 +68,8 @@ pub(crate) struct Machine {
     pub(crate) wall_clock_s: u64,
     /// At which turns every frame is recounted.
     pub(crate) sampling: Sampling,
+    /// A domain has ended for good since somebody looked whether any is still waited for.
+    pub(crate) may_be_over: bool,
     /// Lines that each witness had written when the last of the others ended.
     pub(crate) witness_mark: Option<Vec<u64>>,
 }

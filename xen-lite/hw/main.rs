@@ -147,6 +147,7 @@ extern "C" fn boot(address: u64, magic: u64) -> ! {
             running_since: None,
             wall_clock_s: clock::wall_clock_s(),
             sampling: Sampling::new(image.audit_turns()),
+            may_be_over: true,
             witness_mark: None,
         })
     };

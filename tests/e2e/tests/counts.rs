@@ -1,5 +1,5 @@
 //! Instructions of each primitive: counted, not timed, so the numbers are exact.
-use e2e::Boot;
+use e2e::{Boot, assembled};
 use std::collections::BTreeMap;
 
 /// Name, what it is, the most that it may take, and what Xen's paravirtual interface takes for the same work.
@@ -114,6 +114,31 @@ fn a_handover_between_two_domains_is_as_short_as_promised() {
     assert!(count <= SWITCH, "{count} instructions, {SWITCH} at most");
     // More than a call that only looks whether there is somebody: both guests do run.
     assert!(count >= 200, "{count} instructions cannot be");
+}
+
+#[test]
+fn who_has_ended_takes_no_time_of_others() {
+    let dies = assembled("dies").display().to_string();
+    let mut scene = String::new();
+    for number in 0..60 {
+        scene += &format!(
+            "
+            [[domain]]
+            name = \"dead-{number}\"
+            kernel = \"{dies}\"
+            memory = \"512K\"
+            record = \"line\"
+            expect = \"killed:no-handler\"
+            "
+        );
+    }
+    scene += &PAIR.replace("role=switcher", "role=switcher after=2000");
+    let (alone, beside) = (
+        counts("switch-of-two", PAIR)["vcpu-switch"],
+        counts("switch-after-60", &scene)["vcpu-switch"],
+    );
+    println!("a handover takes {alone} instructions alone, {beside} when sixty have ended");
+    assert!(beside <= alone + 10, "{beside} instructions instead of {alone}");
 }
 
 #[test]

@@ -122,6 +122,7 @@ impl Machine {
                     }
                     Restart::Stay => {
                         domain.stage = Stage::Ended(end);
+                        self.may_be_over = true;
                         self.scheduler.set(index, State::Dead);
                     }
                 }
@@ -147,12 +148,21 @@ impl Machine {
     /// Ends the machine when nobody is left, or only witnesses that have shown that they live.
     #[inline(always)]
     pub(super) fn finish_if_over(&mut self) {
+        if self.may_be_over {
+            self.look_whether_over();
+        }
+    }
+
+    #[inline(never)]
+    fn look_whether_over(&mut self) {
         let until_others = self.image.until_others_ended();
         let is_waited_for = |domain: &Domain| !(domain.has_ended() || until_others && domain.config.witness);
-        if !self.domains.iter().any(is_waited_for) {
-            self.look_at_witnesses();
-        } else if self.witness_mark.is_some() {
+        if self.domains.iter().any(is_waited_for) {
+            // Until the next one ends.
+            self.may_be_over = false;
             self.witness_mark = None;
+        } else {
+            self.look_at_witnesses();
         }
     }
 

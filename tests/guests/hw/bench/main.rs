@@ -119,8 +119,10 @@ fn others() {
 fn main() {
     trap::install();
     let line = command_line::text(&start_info().command_line);
+    let after = command_line::value(line, "after").and_then(|after| after.parse().ok());
+    let after = after.unwrap_or(0);
     match command_line::value(line, "role") {
-        Some("switcher") => switch::count(),
+        Some("switcher") => switch::count(after),
         Some("peer") => switch::answer(),
         _ => alone(),
     }

@@ -7,6 +7,7 @@ use super::calls::rdtsc;
 use abi::event::EventChannelOp;
 use abi::hypercall::Hypercall;
 use abi::sched::SchedOp;
+use guests::runtime::time::wait_until;
 use guests::runtime::{call, event, start_info};
 use guests::{check, println};
 
@@ -14,8 +15,7 @@ use guests::{check, println};
 const WARM_UP: usize = 4000;
 /// Rounds that are counted, an odd number.
 const ROUNDS: usize = 201;
-/// The domain of the peer, and the first port that it opens.
-const PEER: u64 = 1;
+/// The first port that the peer opens; it is the next domain.
 const PORT: u64 = 1;
 /// By how much the counts of yields may differ, at both ends together.
 const SLACK: u64 = 8;
@@ -25,10 +25,15 @@ fn give_way() {
     let _ = unsafe { abi::stub::hypercall(Hypercall::SchedOp, [SchedOp::Yield.raw(), 0, 0, 0, 0]) };
 }
 
-/// The one that counts: half the median of all rounds.
-pub(super) fn count() {
+fn own_id() -> u64 {
+    u64::from(start_info().domain_id)
+}
+
+/// The one that counts: half the median of all rounds. It begins after so many milliseconds of system time.
+pub(super) fn count(after: u64) {
+    wait_until(after * 1_000_000);
     let port = loop {
-        let bound = event::channel(EventChannelOp::BindInterdomain, &[PEER, PORT]).ok();
+        let bound = event::channel(EventChannelOp::BindInterdomain, &[own_id() + 1, PORT]).ok();
         match bound {
             Ok(port) => break port,
             Err(_) => give_way(),
@@ -50,7 +55,8 @@ pub(super) fn count() {
 
 /// The other one.
 pub(super) fn answer() {
-    let offered = event::channel_done(EventChannelOp::AllocUnbound, &[0]);
+    check!(own_id() > 0, "the peer is domain 0");
+    let offered = event::channel_done(EventChannelOp::AllocUnbound, &[own_id() - 1]);
     check!(offered == PORT, "the first port is {offered}");
     let wait = || {
         while !event::has_fired(PORT) {
@@ -58,7 +64,6 @@ pub(super) fn answer() {
         }
         event::clear(PORT);
     };
-    check!(u64::from(start_info().domain_id) == PEER, "the peer is domain 1");
     wait();
     let yields_until_next = || {
         let mut yields = 0_u64;
