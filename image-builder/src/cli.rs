@@ -82,7 +82,7 @@ pub struct Run {
     /// In place of a scene: one case of `cases`, beside a witness
     #[arg(long, value_name = "NAME", conflicts_with = "manifest")]
     pub case: Option<String>,
-    /// Nobody is at the terminal: lines to the standard output, no keys; implied when standard input is no terminal
+    /// Nobody is at the terminal: no keys but what is piped; implied when standard input is no terminal
     #[arg(long)]
     pub headless: bool,
     /// Time limit from the emulator's start [default: 120 if headless, else none]

@@ -2,13 +2,12 @@
 //!
 //! # The modules
 //!
-//!
 //! Reading order: [`manifest`] (what a scene is), [`toolchain`], [`bare_metal`] and [`c_kernel`] (building), [`pack`], [`records`],
 //! [`archive`], [`elf`] and [`symbols`] (what goes on the disk), [`grub`] and [`image`] (the disk), [`qemu`], [`bochs`] and
-//! [`emulator`] (running), [`console`], [`annotate`], [`source_lines`], [`machine_line`] and [`verdict`] (what was said, and
-//! what it means), [`scene`]
-//! (all of it in one), [`cases`] (scenes of bad guests), [`cli`] and [`cmd`] (the commands). Below stand [`setup`] (other people's programs) and
-//! [`workspace`] (where things are).
+//! [`emulator`] (running), [`dialogue`] (somebody who types what the console asks for), [`console`], [`annotate`],
+//! [`source_lines`], [`machine_line`] and [`verdict`] (what was said, and what it means), [`scene`] (all of it in one),
+//! [`cases`] (scenes of bad guests), [`cli`] and [`cmd`] (the commands). Below stand [`setup`] (other people's programs),
+//! [`workspace`] (where things are) and [`similar`] (names that were mistyped).
 #![forbid(unsafe_code)]
 
 pub mod annotate;
@@ -32,6 +31,7 @@ pub mod qemu;
 pub mod records;
 pub mod scene;
 pub mod setup;
+pub mod similar;
 pub mod source_lines;
 pub mod symbols;
 pub mod toolchain;

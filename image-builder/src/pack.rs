@@ -7,10 +7,13 @@ use crate::elf;
 use crate::manifest::{Domain, Kernel, Located, Manifest, Module, Packed, Position};
 use crate::records::{self, ModuleIndexes};
 use crate::setup;
+use crate::similar::similar;
 use crate::symbols;
+use crate::workspace;
 use abi::boot_image::NO_MODULE;
 use anyhow::{Context, Result, anyhow};
 use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -368,13 +371,44 @@ fn guest_module(domain: &Domain, source: &Source, binaries: &Binaries) -> Result
     }
 }
 
+/// Which scene may have been meant, behind the name of one that is not there: of its own directory, or of `demos`.
+fn meant(path: &Path) -> String {
+    if path.exists() {
+        return String::new();
+    }
+    let scene = |path: &Path| Some(path.file_stem()?.to_str()?.to_owned());
+    let beside = path
+        .parent()
+        .map(|directory| Path::new(".").join(directory))
+        .unwrap_or_default();
+    let found = [beside, workspace::root().join("demos")]
+        .iter()
+        .find_map(|directory| {
+            let files = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
+            let scenes: Vec<String> = files
+                .filter(|file| file.extension().is_some_and(|extension| extension == "toml"))
+                .filter_map(|file| scene(&file))
+                .collect();
+            let meant = similar(&scene(path)?, scenes.iter().map(String::as_str))?;
+            Some(directory.join(meant).with_extension("toml"))
+        });
+    found.map_or_else(String::new, |found| format!(" (there is {})", shown(&found)))
+}
+
+/// A path as a user would type it: without the directory that we are in.
+fn shown(path: &Path) -> String {
+    let here = env::current_dir().unwrap_or_default();
+    let path = path.strip_prefix(".").unwrap_or(path);
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
 /// Reads a manifest's file.
 pub fn read_manifest(path: &Path) -> Result<(Manifest, Source)> {
     let name = path.display().to_string();
     let mut text = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_MANIFEST + 1).read_to_end(&mut text))
-        .with_context(|| format!("cannot read the manifest {name}"))?;
+        .with_context(|| format!("cannot read the manifest {name}{}", meant(path)))?;
     if text.len() as u64 > MAX_MANIFEST {
         return Err(anyhow!("{name} is no manifest: it is larger than 1 MiB"));
     }

@@ -31,7 +31,7 @@ pub fn lock(name: &str) -> Result<Lock> {
     if let Some(lock) = try_lock(name)? {
         return Ok(lock);
     }
-    eprintln!("image-builder: waiting for another one ({name})");
+    eprintln!("image-builder: waiting until another run has done its share ({name})");
     let (path, file) = open_lock(name)?;
     file.lock()
         .with_context(|| format!("cannot lock {}", path.display()))?;

@@ -55,6 +55,41 @@ fn a_missing_manifest_is_named() {
 }
 
 #[test]
+fn who_mistypes_a_manifest_is_told_which_one_there_is() {
+    let place = Place::new(SCENE);
+    let typed = place.path("scnee.toml");
+    let message = refusal(&image_builder(&["run", typed.to_str().unwrap()]));
+    let there = place.path("scene.toml");
+    assert!(
+        message.contains(&format!("(there is {}): No such file", there.display())),
+        "{message}"
+    );
+    // A demo by its name, from wherever it is typed.
+    let message = refusal(&image_builder(&["run", "two"]));
+    assert!(message.contains("demos/two.toml): No such file"), "{message}");
+}
+
+#[test]
+fn who_mistypes_a_case_is_told_which_one_there_is() {
+    for typed in [
+        ["run", "--case", "gest-panic"].as_slice(),
+        &["cases", "gest-panic"],
+    ] {
+        let message = refusal(&image_builder(typed));
+        assert!(message.contains("(there is guest-panic): see"), "{message}");
+    }
+    let message = refusal(&image_builder(&["run", "--case", "no such"]));
+    assert!(message.contains("there is no case no such: see"), "{message}");
+}
+
+#[test]
+fn a_case_that_needs_keys_is_not_tried_in_bochs() {
+    let case = "event-in-the-return";
+    let message = refusal(&image_builder(&["run", "--machine", "bochs", "--case", case]));
+    assert!(message.contains("does not run in Bochs"), "{message}");
+}
+
+#[test]
 fn a_directory_is_no_manifest() {
     let place = Place::new(SCENE);
     let message = refusal(&image_builder(&["run", place.0.path().to_str().unwrap()]));

@@ -11,6 +11,7 @@ use crate::machine_line::MachineLine;
 use crate::manifest::{Expect, Manifest};
 use crate::qemu::Clock;
 use crate::scene::{Options, Outcome, Scene};
+use crate::similar::similar;
 use crate::verdict::{end_of, ends_of};
 use anyhow::Result;
 use guests::catalogue::{self, Case, Group, Setting, Suite};
@@ -69,6 +70,19 @@ pub fn place_of(name: &str) -> Option<(&'static Suite, &'static Group, &'static 
         .iter()
         .find(|suite| suite.groups.contains(&group.name))?;
     Some((suite, group, catalogue::case(name)?))
+}
+
+/// What stands behind the name of a case, a group or a suite that is not there: which may have been meant, or where all are.
+#[must_use]
+pub fn meant(name: &str) -> String {
+    let suites = catalogue::SUITES.iter().map(|suite| suite.name);
+    let groups = catalogue::GROUPS.iter().map(|group| group.name);
+    let cases = catalogue::GROUPS.iter().flat_map(|group| group.cases);
+    let names = suites.chain(groups).chain(cases.map(|case| case.name));
+    similar(name, names).map_or_else(
+        || ": see `cases --list`".to_owned(),
+        |meant| format!(" (there is {meant}): see `cases --list`"),
+    )
 }
 
 /// A case alone, as it is run in a suite.

@@ -1,7 +1,7 @@
 //! `cases`: the bad guests, one by one or all of them.
 use super::{FAILED, NOT_TRIED};
 use crate::cases::report::{self, Columns, Row, Style, Sum};
-use crate::cases::{Plan, Shown, alone, of_groups, place_of, runs_on};
+use crate::cases::{Plan, Shown, alone, meant, of_groups, place_of, runs_on};
 use crate::emulator::Machine;
 use crate::scene::{Outcome, Scene};
 use crate::verdict::Stop;
@@ -128,7 +128,10 @@ fn choose(names: &[String], machine: Machine) -> Result<Vec<Chosen>> {
             } else if let Some((suite, _, case)) = place_of(name) {
                 (suite, Chosen::Case(case.name))
             } else {
-                bail!("there is no case, no group and no suite called {name}: see `cases --list`")
+                bail!(
+                    "there is no case, no group and no suite called {name}{}",
+                    meant(name)
+                )
             };
             if !runs_on(suite, machine) {
                 bail!("{name} does not run in Bochs, which counts no instructions and takes no keys");

@@ -7,7 +7,7 @@ use crate::scene::{Keys, Options, Outcome, Scene};
 use crate::verdict::Stop;
 use crate::workspace;
 use crate::{cases, cli};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -54,8 +54,14 @@ fn scene(arguments: &cli::Run) -> Result<(Scene, Options)> {
         let name = manifest.file_stem().unwrap_or_default().to_string_lossy();
         return Ok((Scene::from_file(&manifest)?, options(arguments, &name)));
     };
-    let plan = cases::alone(case, arguments.machine.into())
-        .with_context(|| format!("there is no case {case}: see `cases --list`"))?;
+    let machine = Machine::from(arguments.machine);
+    let Some((suite, ..)) = cases::place_of(case) else {
+        bail!("there is no case {case}{}", cases::meant(case));
+    };
+    if !cases::runs_on(suite, machine) {
+        bail!("{case} does not run in Bochs, which counts no instructions and takes no keys");
+    }
+    let plan = cases::alone(case, machine).with_context(|| format!("{case} cannot be booted alone"))?;
     let mut options = options(arguments, &plan.name);
     if plan.clock == Clock::Instructions {
         options.clock = Clock::Instructions;
