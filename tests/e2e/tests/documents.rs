@@ -1,4 +1,5 @@
-//! What the documents say is so: the numbers of `abi/README.md`, its first guest, and every file that a page links to.
+//! What the documents say is so: the numbers of `abi/README.md`, its first guest, what is shown of runs, how many tests there
+//! are, and every link.
 use abi::errno::Errno;
 use abi::event::{EventChannelOp, SharedInfo};
 use abi::hypercall::Hypercall;
@@ -10,6 +11,7 @@ use abi::start_info::StartInfo;
 use abi::time::TimeInfo;
 use abi::trap::TrapRefusal;
 use e2e::Boot;
+use guests::catalogue::GROUPS;
 use image_builder::scene::{Options, Scene};
 use image_builder::workspace;
 use std::collections::BTreeMap;
@@ -544,23 +546,132 @@ fn a_shown_line_is_compared_without_its_numbers() {
     assert_eq!(without_numbers("L1[ 65] 0x00ff at a.rs:12"), "L#[#] # at a.rs:#");
 }
 
-/// Targets of the links of a page that are files.
-fn linked_files(page: &str) -> Vec<&str> {
-    page.split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
-        .filter(|target| !target.starts_with('#') && !target.contains("://"))
-        .map(|target| target.split_once('#').map_or(target, |(file, _)| file))
+/// The numbers that stand before `what` on a page; there is one at least.
+fn numbers_of(page: &str, what: &str) -> Vec<usize> {
+    let numbers: Vec<usize> = page
+        .match_indices(what)
+        .filter_map(|(at, _)| page[..at].split_whitespace().next_back()?.parse().ok())
+        .collect();
+    assert!(!numbers.is_empty(), "no number of{what}");
+    numbers
+}
+
+/// Every file below `folder` whose name ends so.
+fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, extension, found);
+        } else if path.extension().is_some_and(|end| end == extension) {
+            found.push(path);
+        }
+    }
+}
+
+/// How many lines of the files below these folders of the workspace begin so.
+fn lines(folders: &[&str], extension: &str, beginning: &str) -> usize {
+    let mut found = Vec::new();
+    for folder in folders {
+        files(&workspace::root().join(folder), extension, &mut found);
+    }
+    let texts = found.iter().map(|file| fs::read_to_string(file).unwrap());
+    texts
+        .map(|text| {
+            let begins = |line: &&str| line.trim_start().starts_with(beginning);
+            text.lines().filter(begins).count()
+        })
+        .sum()
+}
+
+#[test]
+fn the_pages_say_how_many_tests_cases_and_checks_there_are() {
+    let page = fs::read_to_string(workspace::root().join("README.md")).unwrap();
+    let members = [
+        "abi",
+        "xen-lite",
+        "pv-kernel",
+        "userland",
+        "image-builder",
+        "tests",
+    ];
+    let tests = lines(&members, "rs", "#[test]");
+    let checks = lines(&["tests/mutants/lists"], "toml", "[[check]]");
+    for (what, there_are) in [(". They take minutes", tests), (" of them, and prints", checks)] {
+        for said in numbers_of(&page, what) {
+            let is_near = said.abs_diff(there_are) * 20 <= there_are;
+            assert!(is_near, "some {said}{what}: there are {there_are}");
+        }
+    }
+    let cases: usize = GROUPS.iter().map(|group| group.cases.len()).sum();
+    let of_tests = fs::read_to_string(workspace::root().join("tests/README.md")).unwrap();
+    for page in [page, of_tests] {
+        for said in numbers_of(&page, " cases, ") {
+            assert_eq!(said, cases, "{said} cases");
+        }
+    }
+}
+
+/// How a heading is called in a link to it: in small letters, a hyphen for each space, without other signs.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter_map(|letter| match letter {
+        ' ' => Some('-'),
+        '-' | '_' => Some(letter),
+        _ => letter.is_alphanumeric().then(|| letter.to_ascii_lowercase()),
+    });
+    kept.collect()
+}
+
+/// The headings of a page, as links name them.
+fn anchors(page: &str) -> Vec<String> {
+    let mut in_code = false;
+    let headings = page.lines().filter(|line| {
+        in_code ^= line.starts_with("```");
+        !in_code && line.starts_with('#')
+    });
+    headings
+        .map(|heading| anchor(heading.trim_start_matches('#').trim()))
         .collect()
 }
 
 #[test]
-fn every_link_between_the_documents_leads_to_a_file() {
+fn a_heading_is_called_as_links_call_it() {
+    let page = "# `mmu_update`, number 1\n```sh\n# no heading\n```\n## Why kill it? Why not page it in?\n";
+    assert_eq!(
+        anchors(page),
+        ["mmu_update-number-1", "why-kill-it-why-not-page-it-in"]
+    );
+}
+
+/// Targets of the links of a page that are on no other host: a file (none: the page itself), and a heading in it.
+fn links(page: &str) -> Vec<(&str, &str)> {
+    page.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+        .filter(|target| !target.contains("://"))
+        .map(|target| target.split_once('#').unwrap_or((target, "")))
+        .collect()
+}
+
+#[test]
+fn every_link_between_the_documents_leads_to_a_file_and_a_heading() {
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
         let folder = page.parent().unwrap_or(Path::new("."));
-        for target in linked_files(&text) {
-            assert!(folder.join(target).exists(), "{}: {target}", page.display());
+        for (file, heading) in links(&text) {
+            let target = if file.is_empty() {
+                page.clone()
+            } else {
+                folder.join(file)
+            };
+            assert!(target.exists(), "{}: {file}", page.display());
+            if !heading.is_empty() {
+                let there = anchors(&fs::read_to_string(&target).unwrap());
+                assert!(
+                    there.iter().any(|name| name == heading),
+                    "{}: {file}#{heading}",
+                    page.display()
+                );
+            }
         }
     }
 }
