@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 pub const FLAGS: &[&str] = &[
     "-std=gnu11",
     "-O2",
+    "-g",
+    "-fno-omit-frame-pointer",
     "-Wall",
     "-Wextra",
     "-ffreestanding",

@@ -40,6 +40,27 @@ fn a_kernel_in_c_pages_its_program_in_and_serves_it_in_bochs() {
     says_what_it_should(&Boot::bochs("c-guest-bochs", &toml).must_be_good());
 }
 
+#[test]
+fn the_record_of_a_kernel_in_c_names_functions_files_and_lines() {
+    let toml = format!(
+        "[[domain]]\nname = \"c\"\nkernel = {KERNEL}\nmemory = \"2M\"\ncmdline = \"wrong=handler_null\"\n\
+         expect = \"killed:no-handler\"\n"
+    );
+    let outcome = Boot::qemu("c-guest-record", &toml).must_be_good();
+    // Who called whom, from the bottom up.
+    let mut lines = outcome.console.lines();
+    for (begins, ends) in [
+        ("<handler_null+0x", "demos/c-guest/wrong.c:"),
+        ("<wrong+0x", "demos/c-guest/wrong.c:"),
+        ("<kernel_main+0x", "demos/c-guest/kernel.c:"),
+        ("<_start+0x", "demos/c-guest/entry.S:"),
+        ("ends: ", "the outermost frame"),
+    ] {
+        let is_told = lines.any(|line| line.contains(begins) && line.contains(ends));
+        assert!(is_told, "{begins} {ends}\n{}", outcome.console);
+    }
+}
+
 /// A row of the page's list.
 struct Wrong<'a> {
     name: &'a str,
