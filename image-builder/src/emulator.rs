@@ -116,7 +116,7 @@ pub struct End {
     pub elapsed: Duration,
 }
 
-/// Waits until fewer than two emulators run under this helper, in all processes.
+/// Waits until fewer than two emulators run, of all processes together; the lock is the place of one.
 pub fn turn() -> Result<Lock> {
     loop {
         for name in ["emulator-1", "emulator-2"] {
