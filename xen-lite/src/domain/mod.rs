@@ -18,6 +18,7 @@ use crate::crash::Identity;
 use crate::crash::death::Obituary;
 use crate::crash::pace::Pace;
 use crate::event::{self, Ports};
+use crate::guest_mem::LastPage;
 use crate::paging::{DomainMemory, Teardown};
 use crate::platform::PhysMem;
 use crate::recorder::Recorder;
@@ -104,6 +105,8 @@ pub struct Domain {
     pub ports: Ports,
     /// How often it has been restarted.
     pub incarnation: u32,
+    /// Where its last list of one operation lay.
+    pub last_page: LastPage,
     /// Its last entries into the hypervisor.
     pub recorder: Recorder,
     /// Lines that it has written to its console: a witness's signs of life.
@@ -142,6 +145,7 @@ impl Domain {
             next: Next::Policy,
             ports: Ports::new(),
             incarnation: 0,
+            last_page: LastPage::NONE,
             recorder: Recorder::new(),
             lines: 0,
             explanations: Pace::new(),

@@ -265,9 +265,9 @@ const ACCESSED: u64 = PteFlags::ACCESSED.bits();
 const DIRTY: u64 = PteFlags::DIRTY.bits();
 
 /// A page that may be accessed.
-struct Target {
-    mfn: Mfn,
-    root: Mfn,
+pub(super) struct Target {
+    pub(super) mfn: Mfn,
+    pub(super) root: Mfn,
     va: u64,
     /// What the CPU would have set in the L1 entry, and is not set there or above.
     missing: u64,
@@ -279,7 +279,7 @@ impl Target {
     /// in a live tree every entry names a live table of the level below. What is refused is walked again by
     /// [`walk`], which can say why.
     #[inline(always)]
-    fn at(
+    pub(super) fn at(
         ft: &FrameTable<'_>,
         mem: &impl PhysMem,
         dom: &DomainMemory,
@@ -325,7 +325,7 @@ impl Target {
 
     /// Sets the bits that the CPU would set.
     #[inline(always)]
-    fn mark(&self, ft: &FrameTable<'_>, mem: &mut impl PhysMem) {
+    pub(super) fn mark(&self, ft: &FrameTable<'_>, mem: &mut impl PhysMem) {
         if self.missing != 0 {
             mark(ft, mem, self.root, self.va, self.access);
         }

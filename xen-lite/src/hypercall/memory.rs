@@ -81,7 +81,8 @@ fn machphys_update(
     Ok(())
 }
 
-/// `mmuext_op(operations, count)`.
+/// `mmuext_op(operations, count)`. Other than an [`Update`], a single operation often changes nothing about how its list is
+/// found, as when a guest goes from one address space to the other: where it lies is remembered.
 #[inline(never)]
 pub(super) fn mmuext_op(
     world: &mut World<'_, impl PhysMem>,
@@ -89,7 +90,21 @@ pub(super) fn mmuext_op(
     pointer: u64,
     count: u64,
 ) -> Answer {
-    batch::<Extended, 3, _>(world, domain, pointer, count)
+    if count != 1 {
+        return several::<Extended, 3, _>(world, domain, pointer, count);
+    }
+    let World { mem, frames, .. } = world;
+    let Domain {
+        last_page, memory, ..
+    } = domain;
+    let operation = match last_page.read(frames, mem, memory, pointer) {
+        Some(operation) => operation,
+        None => match last_page.read_anew(frames, mem, memory, pointer) {
+            Ok(operation) => operation,
+            Err(fault) => return stopped(fault.errno(), 0),
+        },
+    };
+    one::<Extended, 3, _>(world, domain, operation)
 }
 
 /// An [`MmuextOp`].
@@ -288,23 +303,43 @@ fn batch<E: Element<N>, const N: usize, M: PhysMem>(
     pointer: u64,
     count: u64,
 ) -> Answer {
-    match count {
-        1 => {
-            let World { mem, frames, .. } = world;
-            let element = match read_array(frames, mem, &domain.memory, pointer) {
-                Ok(element) => element,
-                Err(fault) => return stopped(fault.errno(), 0),
-            };
-            world.work.spend(Work::ENTRY);
-            if let Err(errno) = E::carry_out(world, domain, element) {
-                return stopped(errno, 0);
-            }
-            world.take_apart(domain);
-            Answer { value: 0, detail: 1 }
-        }
-        0..=MAX_BATCH => chunks::<E, N, M>(world, domain, pointer, count),
-        _ => Answer::refused(Errno::TooBig),
+    if count != 1 {
+        return several::<E, N, M>(world, domain, pointer, count);
     }
+    let World { mem, frames, .. } = world;
+    match read_array(frames, mem, &domain.memory, pointer) {
+        Ok(element) => one::<E, N, M>(world, domain, element),
+        Err(fault) => stopped(fault.errno(), 0),
+    }
+}
+
+/// Carries out a batch of one that was copied.
+#[inline(always)]
+fn one<E: Element<N>, const N: usize, M: PhysMem>(
+    world: &mut World<'_, M>,
+    domain: &mut Domain,
+    element: [u64; N],
+) -> Answer {
+    world.work.spend(Work::ENTRY);
+    if let Err(errno) = E::carry_out(world, domain, element) {
+        return stopped(errno, 0);
+    }
+    world.take_apart(domain);
+    Answer { value: 0, detail: 1 }
+}
+
+/// Carries out a batch of any other length.
+#[inline(always)]
+fn several<E: Element<N>, const N: usize, M: PhysMem>(
+    world: &mut World<'_, M>,
+    domain: &mut Domain,
+    pointer: u64,
+    count: u64,
+) -> Answer {
+    if count > MAX_BATCH {
+        return Answer::refused(Errno::TooBig);
+    }
+    chunks::<E, N, M>(world, domain, pointer, count)
 }
 
 /// Copies elements chunk by chunk and carries each out.

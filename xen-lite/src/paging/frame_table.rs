@@ -200,6 +200,8 @@ pub struct FrameTable<'a> {
     free_head: u32,
     free_count: u32,
     generation: u64,
+    /// How many steps of the generation were a domain's going over to another root, and nothing else.
+    root_changes: u64,
 }
 
 impl<'a> FrameTable<'a> {
@@ -212,10 +214,11 @@ impl<'a> FrameTable<'a> {
             free_head: END,
             free_count: 0,
             generation: 0,
+            root_changes: 0,
         }
     }
 
-    /// Another number after every change of an entry of a live table, of a root, and of any frame's owner, uses or type. While
+    /// Another number after every change of an entry of a live table, of a root, and of any frame's owner or type. While
     /// it is the same, an address of a guest's leads to where it led, with the same rights.
     #[must_use]
     #[inline]
@@ -223,10 +226,25 @@ impl<'a> FrameTable<'a> {
         self.generation
     }
 
+    /// The same, but for changes of roots: another number after every change of an entry of a live table, and of which tables
+    /// are live. While it is the same, an entry of a live root leads to what it led to.
+    #[must_use]
+    #[inline(always)]
+    pub const fn table_generation(&self) -> u64 {
+        self.generation.wrapping_sub(self.root_changes)
+    }
+
     /// What is known of translations is out of date.
     #[inline(always)]
     pub(super) const fn outdate(&mut self) {
         self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// The same, but what is known of the tables below a root still holds.
+    #[inline(always)]
+    pub(super) const fn outdate_root(&mut self) {
+        self.root_changes = self.root_changes.wrapping_add(1);
+        self.outdate();
     }
 
     /// Makes frames free, to be zeroed when they are handed out. Frames that are not reserved, or past the end
@@ -338,7 +356,8 @@ impl<'a> FrameTable<'a> {
         self.get(mfn).is_some_and(|info| info.state == State::Pinned)
     }
 
-    /// Takes one use of a domain's own frame. A page-table type must be there already.
+    /// Takes one use of a domain's own frame. A page-table type must be there already. Whoever changes what uses it says that
+    /// translations are out of date.
     #[inline(always)]
     pub(super) fn take(&mut self, domain: DomainId, wanted: Use) -> Result<(), PagingError> {
         let info = self.owned_mut(domain, wanted.mfn)?;
@@ -361,14 +380,12 @@ impl<'a> FrameTable<'a> {
             info.type_uses = info.type_uses.wrapping_add(1);
         }
         info.uses = uses;
-        self.outdate();
         Ok(())
     }
 
-    /// Drops one use. A table that loses its last type use goes on the domain's worklist.
+    /// Drops one use, as [`Self::take`] takes one. A table that loses its last type use goes on the domain's worklist.
     #[inline(always)]
     pub(super) fn put(&mut self, dom: &mut DomainMemory, dropped: Use) {
-        self.outdate();
         let Some(info) = self.frames.get_mut(dropped.mfn.index()) else {
             miscounted(dropped.mfn)
         };

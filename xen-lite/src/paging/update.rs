@@ -76,6 +76,7 @@ fn change(
     if let Some(wanted) = new.used(level) {
         ft.take(dom.id, wanted)?;
     }
+    ft.outdate();
     mem.write(table, index, new.raw());
     if let Some(dropped) = old.used(level) {
         ft.put(dom, dropped);

@@ -85,6 +85,7 @@ pub fn set_root(ft: &mut FrameTable<'_>, dom: &mut DomainMemory, mfn: Mfn) -> Re
 /// The domain runs on no root any more. The CPU must be on another CR3.
 #[inline(always)]
 pub fn drop_root(ft: &mut FrameTable<'_>, dom: &mut DomainMemory) -> Flush {
+    ft.outdate_root();
     if let Some(mfn) = dom.root.take() {
         ft.put(
             dom,
