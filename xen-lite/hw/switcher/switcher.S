@@ -171,23 +171,10 @@ sw_copy_end:
 sw_bounce_iret:
     iretq
 
-// From ring 1 the frame goes below the interrupted stack pointer, past the red zone; not into the slot.
 sw_from_kernel:
     test byte ptr [rsp + 16], 1
-    jz 1f
-sw_from_ring1:
-    mov rdx, [rsp + 32]
-    add rdx, -128
-    and rdx, -16
-    mov [rip + sw_rw + {SCRATCH_RSP}], rdx
-    sub dword ptr [rip + sw_rw + {SCRATCH_RSP} + 4], 0xffff8000
-    cmp dword ptr [rip + sw_rw + {SCRATCH_RSP} + 4], 0x80
-    jae sw_copy_start
-    push rcx                            // the slot, in the vector's place: "stack forbidden while delivering"
-    mov rdx, [rip + sw_rw + {SCRATCH_RDX}]
-    mov rcx, [rip + sw_rw + {SCRATCH_RCX}]
-    jmp sw_enter
-1:  push rcx                            // CPL 0: the hypervisor's own fault
+    jnz sw_from_ring1
+    push rcx                            // CPL 0: the hypervisor's own fault
     mov rdx, [rip + sw_rw + {SCRATCH_RDX}]
     mov rcx, [rip + sw_rw + {SCRATCH_RCX}]
     jmp sw_ring0
@@ -288,7 +275,19 @@ sw_return_to_upcall:
     mov qword ptr [rip + sw_rw + {SCRATCH_RCX}], 0
     mov [rip + sw_rw + {SCRATCH_RDX}], rdx
     lea rcx, [rip + sw_ro + {UPCALL}]
-    jmp sw_from_ring1
+// The bounce from ring 1: the frame goes below the interrupted stack pointer, past the red zone; not into the slot.
+sw_from_ring1:
+    mov rdx, [rsp + 32]
+    add rdx, -128
+    and rdx, -16
+    mov [rip + sw_rw + {SCRATCH_RSP}], rdx
+    sub dword ptr [rip + sw_rw + {SCRATCH_RSP} + 4], 0xffff8000
+    cmp dword ptr [rip + sw_rw + {SCRATCH_RSP} + 4], 0x80
+    jae sw_copy_start
+    push rcx                            // the slot, in the vector's place: "stack forbidden while delivering"
+    mov rdx, [rip + sw_rw + {SCRATCH_RDX}]
+    mov rcx, [rip + sw_rw + {SCRATCH_RCX}]
+    jmp sw_enter
 
 // ------------------------------------------------------------------------------------------------------------
 // Interrupts: vectors 0x20 to 0x3f, 8 bytes each.

@@ -275,11 +275,9 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Translates `va` as the CPU would, four reads and no record of them: the domain's root is a live root, and
-    /// in a live tree every entry names a live table of the level below. What is refused is walked again by
-    /// [`walk`], which can say why.
+    /// Translates `va`. What is refused is walked again by [`walk`], which can say why.
     #[inline(always)]
-    pub(super) fn at(
+    fn at(
         ft: &FrameTable<'_>,
         mem: &impl PhysMem,
         dom: &DomainMemory,
@@ -287,6 +285,20 @@ impl Target {
         access: Access,
     ) -> Result<Self, CopyFault> {
         let root = dom.root().ok_or(CopyFault::NoRoot)?;
+        Self::find(ft, mem, dom, va, access).ok_or_else(|| refusal(ft, mem, root, va, access))
+    }
+
+    /// Translates `va`, which is a guest's, as the CPU would, four reads and no record of them: the domain's root is a live
+    /// root, and in a live tree every entry names a live table of the level below.
+    #[inline(always)]
+    pub(super) fn find(
+        ft: &FrameTable<'_>,
+        mem: &impl PhysMem,
+        dom: &DomainMemory,
+        va: u64,
+        access: Access,
+    ) -> Option<Self> {
+        let root = dom.root()?;
         let wants = match access {
             Access::Write => PRESENT | WRITABLE,
             Access::Read | Access::Fetch(_) => PRESENT,
@@ -297,7 +309,7 @@ impl Target {
         for level in DOWN {
             let entry = mem.read(mfn, level.index_of(va));
             if entry & wants != wants {
-                return Err(refusal(ft, mem, root, va, access));
+                return None;
             }
             all &= entry;
             leaf = entry;
@@ -310,28 +322,31 @@ impl Target {
             ),
             Access::Read | Access::Fetch(_) => (ft.is_owned_by(mfn, dom.id()), ACCESSED & !all),
         };
-        if owned {
-            Ok(Self {
-                mfn,
-                root,
-                va,
-                missing,
-                access,
-            })
-        } else {
-            Err(CopyFault::WrongFrame(va))
-        }
+        owned.then_some(Self {
+            mfn,
+            root,
+            va,
+            missing,
+            access,
+        })
+    }
+
+    /// Whether all bits are set that the CPU would set.
+    #[inline(always)]
+    pub(super) const fn is_marked(&self) -> bool {
+        self.missing == 0
     }
 
     /// Sets the bits that the CPU would set.
     #[inline(always)]
-    pub(super) fn mark(&self, ft: &FrameTable<'_>, mem: &mut impl PhysMem) {
-        if self.missing != 0 {
+    fn mark(&self, ft: &FrameTable<'_>, mem: &mut impl PhysMem) {
+        if !self.is_marked() {
             mark(ft, mem, self.root, self.va, self.access);
         }
     }
 }
 
+/// Why ring 1 may not access `va` so; where it may, the frame is to blame.
 #[cold]
 fn refusal(ft: &FrameTable<'_>, mem: &impl PhysMem, root: Mfn, va: u64, access: Access) -> CopyFault {
     match walk(ft, mem, root, va).check(access) {

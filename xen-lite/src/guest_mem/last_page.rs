@@ -45,7 +45,7 @@ impl LastPage {
         dom: &DomainMemory,
         va: u64,
     ) -> Option<[u64; N]> {
-        // In bytes, from the page's start; more than a page has if it is another page.
+        // More than any page has, if it is another page.
         let offset = va.wrapping_sub(self.page);
         let last = PAGE_SIZE.checked_sub(size_of::<[u64; N]>() as u64)?;
         if self.tables != ft.table_generation() || offset > last || !offset.is_multiple_of(8) {
@@ -57,7 +57,7 @@ impl LastPage {
         Some(mem.read_array(self.frame, (offset / 8) as usize))
     }
 
-    /// [`read_array`], after which the page is known.
+    /// [`read_array`], after which the page is known, if all of its entries were marked as accessed before.
     ///
     /// # Errors
     /// As [`read_array`].
@@ -70,10 +70,11 @@ impl LastPage {
         va: u64,
     ) -> Result<[u64; N], CopyFault> {
         let Some(first) = first_word(va, N) else {
-            return read_array(ft, mem, dom, va);
+            return read_elsewhere(ft, mem, dom, va);
         };
-        let target = Target::at(ft, mem, dom, va, Access::Read)?;
-        target.mark(ft, mem);
+        let Some(target) = Target::find(ft, mem, dom, va, Access::Read).filter(Target::is_marked) else {
+            return read_elsewhere(ft, mem, dom, va);
+        };
         *self = Self {
             page: va & !PAGE_SIZE.wrapping_sub(1),
             frame: target.mfn,
@@ -83,3 +84,18 @@ impl LastPage {
         Ok(mem.read_array(target.mfn, first))
     }
 }
+
+/// What is found only by [`read_array`] itself.
+#[cold]
+#[inline(never)]
+fn read_elsewhere<const N: usize>(
+    ft: &FrameTable<'_>,
+    mem: &mut impl PhysMem,
+    dom: &DomainMemory,
+    va: u64,
+) -> Result<[u64; N], CopyFault> {
+    read_array(ft, mem, dom, va)
+}
+
+#[cfg(test)]
+mod tests;

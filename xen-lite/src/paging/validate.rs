@@ -172,7 +172,7 @@ fn put_entries(
 }
 
 /// Entries that are looked at together: in most tables most are not present.
-const BLOCK: usize = 8;
+const BLOCK: usize = 16;
 const _: () = assert!(ENTRIES.is_multiple_of(BLOCK));
 
 /// Calls `each` with the present entries among the first `count` of a table, in their order; passes over blocks without any.

@@ -1,6 +1,6 @@
 //! Memory for tests: an array that notices when it is asked for what it does not have. And [`targets`], for random bytes and for
 //! fuzzers.
-mod bytes;
+pub(crate) mod bytes;
 pub(crate) mod machine;
 pub mod targets;
 pub(crate) mod world;
@@ -10,6 +10,7 @@ use crate::paging::{FrameInfo, FrameTable};
 use crate::platform::PhysMem;
 
 /// Frames `0..n`, filled with a pattern that no frame handed out may show.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ArrayMem {
     frames: Vec<[u64; 512]>,
 }
