@@ -629,3 +629,15 @@ fn a_window_is_closed_by_whatever_changes_a_translation() {
         }
     }
 }
+
+#[test]
+fn a_window_is_closed_by_another_root_though_nothing_else_has_changed() {
+    let mut g = guest();
+    let root = g.m.alloc();
+    g.m.pin(root, Level::L4).unwrap();
+    let mut window = Window::NONE;
+    assert!(look(&mut g, &mut window, BASE).is_some());
+    g.m.set_root(root).unwrap();
+    assert!(!window.is_good(&g.m.ft));
+    assert_eq!(look(&mut g, &mut window, BASE), None);
+}
