@@ -283,6 +283,27 @@ pub fn change_mask(change: Change, set: Set) -> Result<Set> {
     Ok(old)
 }
 
+/// Lets all signals wait, as long as it lives.
+#[must_use]
+pub struct Held(Set);
+
+impl Held {
+    /// From now on.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn all() -> Result<Self> {
+        change_mask(Change::Block, Set::ALL).map(Self)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // The mask was the kernel's own.
+        let _ = change_mask(Change::Set, self.0);
+    }
+}
+
 /// The signals that came and wait.
 ///
 /// # Errors

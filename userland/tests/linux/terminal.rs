@@ -152,6 +152,16 @@ fn lines_are_edited_recalled_and_completed() {
 }
 
 #[test]
+fn a_job_is_ended_by_a_signal_however_young_it_is() {
+    let mut session = Session::start("young-jobs");
+    session.line(
+        "for n in 1 2 3 4 5 6 7 8; do for m in 1 2 3 4 5; do sleep 1000 & kill $!; wait $!; done; done",
+    );
+    session.line("echo ended $?");
+    session.wait_for("ended 143\r\n");
+}
+
+#[test]
 fn jobs_stop_and_go_on() {
     let mut session = Session::start("jobs");
     session.line("sleep 1000");

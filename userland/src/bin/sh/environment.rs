@@ -9,6 +9,7 @@ use userland::sh::Bytes;
 use userland::sh::ast::List;
 use userland::sh::expand::Host;
 use userland::sh::glob::Directories;
+use userland::signal::Held;
 use userland::{directory, files, io};
 
 impl Directories for Shell {
@@ -62,10 +63,13 @@ impl Host for Shell {
             Flow::Abort(2)
         };
         let (reader, writer) = files::pipe(0).map_err(|error| failed(self, error))?;
+        // See `spawn`.
+        let held = Held::all().map_err(|error| failed(self, error))?;
         match process::fork().map_err(|error| failed(self, error))? {
             Fork::Child => {
                 drop(reader);
                 self.enter_subshell();
+                drop(held);
                 if writer.fd() != io::STDOUT {
                     // Without it there is no output, and the reader sees that.
                     let _ = files::duplicate_to(writer.fd(), io::STDOUT);
@@ -74,7 +78,7 @@ impl Host for Shell {
                 self.run_and_exit(|shell| shell.list(commands))
             }
             Fork::Parent(pid) => {
-                drop(writer);
+                drop((writer, held));
                 let mut output = files::read_to_end(reader.fd()).map_err(|error| failed(self, error))?;
                 let status = process::wait_for(pid).map_err(|error| failed(self, error))?;
                 self.status = status.code();

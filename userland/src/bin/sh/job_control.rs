@@ -6,7 +6,7 @@ use linux_raw_sys::general as raw;
 use userland::process::{self, Fork, Pid, Status};
 use userland::sh::ast::Mode;
 use userland::sh::jobs::State;
-use userland::signal::{self, Action};
+use userland::signal::{self, Action, Held};
 use userland::{Errno, eprintln, files, io, terminal};
 
 /// Processes of a job that is being started.
@@ -32,6 +32,8 @@ impl Shell {
     /// Makes a process of a job. The child has to run and to exit.
     pub(crate) fn spawn(&mut self, starting: &mut Starting) -> files::Result<Fork> {
         let has_jobs = self.has_jobs();
+        // One for the child that comes before the child has its own actions would be met by the shell's, and lost.
+        let _held = Held::all()?;
         let fork = process::fork()?;
         match fork {
             Fork::Child => {
