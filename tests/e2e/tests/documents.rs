@@ -386,22 +386,24 @@ fn every_folder_and_scene_that_the_front_page_names_is_there() {
     }
 }
 
+/// The folders that have code and a page.
+const MEMBERS: [&str; 6] = [
+    "abi",
+    "xen-lite",
+    "pv-kernel",
+    "userland",
+    "image-builder",
+    "tests",
+];
+
 /// The workspace's own pages.
 fn pages() -> Vec<PathBuf> {
-    [
-        "",
-        "abi",
-        "xen-lite",
-        "pv-kernel",
-        "userland",
-        "image-builder",
-        "tests",
-    ]
-    .map(|folder| workspace::root().join(folder).join("README.md"))
-    .into_iter()
-    .chain([workspace::root().join("docs/why-was-my-guest-killed.md")])
-    .filter(|page| page.exists())
-    .collect()
+    [""].into_iter()
+        .chain(MEMBERS)
+        .map(|folder| workspace::root().join(folder).join("README.md"))
+        .chain([workspace::root().join("docs/why-was-my-guest-killed.md")])
+        .filter(|page| page.exists())
+        .collect()
 }
 
 /// What a page shows of a run of a scene.
@@ -586,15 +588,7 @@ fn lines(folders: &[&str], extension: &str, beginning: &str) -> usize {
 #[test]
 fn the_pages_say_how_many_tests_cases_and_checks_there_are() {
     let page = fs::read_to_string(workspace::root().join("README.md")).unwrap();
-    let members = [
-        "abi",
-        "xen-lite",
-        "pv-kernel",
-        "userland",
-        "image-builder",
-        "tests",
-    ];
-    let tests = lines(&members, "rs", "#[test]");
+    let tests = lines(&MEMBERS, "rs", "#[test]");
     let checks = lines(&["tests/mutants/lists"], "toml", "[[check]]");
     for (what, there_are) in [(". They take minutes", tests), (" of them, and prints", checks)] {
         for said in numbers_of(&page, what) {
